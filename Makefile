@@ -1,0 +1,61 @@
+# `make demo` and `make test` need Python >= 3.11 and make, nothing else. Every target sets up .venv first, once.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-extra lint types layers docs check bench examples clean
+
+BIN := .venv/bin
+EXTRA := .venv-extra/bin
+PIP := -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
+PYTEST_ARGS ?=
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## */\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+demo: .venv/ready  ## the three example pipelines end to end, explained as they go
+	@$(BIN)/python scripts/demo.py
+
+test: .venv/ready  ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadscope -q $(PYTEST_ARGS)
+
+test-extra: .venv-extra/ready  ## tests against torch and trl, in an environment of their own
+	$(EXTRA)/python -m pytest -q tests_extra
+
+lint: .venv/ready  ## ruff
+	$(BIN)/ruff check
+
+types: .venv/ready  ## mypy, strict
+	$(BIN)/mypy
+
+layers: .venv/ready  ## import-linter: layers and cycles
+	$(BIN)/lint-imports --no-logo
+
+docs: .venv/ready  ## every verb, option, step, error code and reject reason is documented
+	$(BIN)/python -m pytest -q tests/docs
+
+check: test lint types layers docs test-extra  ## everything above
+
+bench: .venv-extra/ready  ## the tables of docs/performance.md
+	$(EXTRA)/python benchmarks/run.py
+
+examples: .venv/ready  ## rebuild examples/*/raw from ../shared/data (byte for byte what is committed)
+	$(BIN)/python scripts/make_examples.py
+
+clean:  ## remove environments, caches, lakes and benchmark data
+	rm -rf .venv .venv-extra build dist lake .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf examples/*/lake benchmarks/data benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready: pyproject.toml constraints.txt scripts/find_python.sh
+	@echo "setting up .venv (once; a minute or so)" >&2
+	@"$$(scripts/find_python.sh)" -m venv .venv
+	@$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# torch goes first and by exact version: a range would take a build with several GB of GPU libraries
+.venv-extra/ready: pyproject.toml constraints.txt constraints-extra.txt scripts/find_python.sh
+	@echo "setting up .venv-extra with torch and trl (once; a few minutes)" >&2
+	@"$$(scripts/find_python.sh)" -m venv .venv-extra
+	@$(EXTRA)/python $(PIP) torch==2.13.0
+	@$(EXTRA)/python $(PIP) --constraint constraints.txt --constraint constraints-extra.txt --editable '.[dev,torch,bench]'
+	@touch $@

@@ -1,0 +1,122 @@
+"""Write the generated parts of docs/ from the code, or check that they are current (--check).
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def verbs() -> str:
+    """The help text of every verb."""
+    from ingot.cli.main import COMMANDS, cli
+
+    out = [f"```text\n{_help(cli, None, 'ingot')}\n```\n"]
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        out.append(f"## ingot {name}\n\n```text\n{_help(command, cli, f'ingot {name}')}\n```\n")
+    return "\n".join(out)
+
+
+def _help(command: click.Command, parent: click.Command | None, name: str) -> str:
+    above = click.Context(parent, info_name="ingot", max_content_width=100, terminal_width=100) if parent else None
+    short = name.removeprefix("ingot ") if parent else name
+    return command.get_help(click.Context(command, parent=above, info_name=short, max_content_width=100, terminal_width=100))
+
+
+def errors() -> str:
+    """Every error code."""
+    from ingot.errors import CATALOGUE
+
+    return "\n".join(f"### {code}: {e.title}\n\n{e.cause}\n\n*Remedy:* {e.remedy}\n" for code, e in CATALOGUE.items())
+
+
+def reasons() -> str:
+    """Every reject reason."""
+    from ingot.errors import REASONS
+
+    return "| reason | meaning |\n|---|---|\n" + "\n".join(f"| `{name}` | {text} |" for name, text in REASONS.items()) + "\n"
+
+
+def fields(model: Any) -> str:
+    """The fields of a pydantic model as a table."""
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{json.dumps(_plain(field.get_default(call_default_factory=True)))}`"
+        kind = _kind(field.annotation).replace("|", "\\|")
+        lines.append(f"| `{field.alias or name}` | {kind} | {default} | {field.description or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, (tuple, frozenset, set)) else value
+
+
+def _kind(annotation: Any) -> str:
+    text = getattr(annotation, "__name__", "") if "[" not in str(annotation) else ""
+    return (text or re.sub(r"typing\.|ingot\.[\w.]+\.|NoneType|<class '|'>", "", str(annotation))).replace(" | None", "")
+
+
+def steps() -> str:
+    """Every step with its options."""
+    from ingot.core.plugins import STEPS, step_class
+
+    out = []
+    for name in STEPS:
+        kind = step_class(name)
+        what = (sys.modules[kind.__module__].__doc__ or "").strip()
+        out.append(f"## {name}\n\n{what}\n\nVersion {kind.version}.\n\n{fields(kind.Config)}")
+    return "\n".join(out)
+
+
+def configuration() -> str:
+    """The keys of ingot.yaml outside silver."""
+    from ingot.checks import gates
+    from ingot.gold.node import GoldConfig
+    from ingot.pipeline import File
+    from ingot.sources.node import SourceConfig
+
+    out = [f"## Top level\n\n{fields(File)}", f"## sources.NAME\n\n{fields(SourceConfig)}", "## gates\n"]
+    out += [f"### {name}\n\n{(model.__doc__ or '').strip()}\n\n{fields(model)}" for name, model in gates.GATES.items()]
+    return "\n".join([*out, f"## gold\n\n{fields(GoldConfig)}"])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "verbs": verbs, "errors": errors, "reasons": reasons, "steps": steps, "configuration": configuration,
+}  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Rewrite the generated parts; with --check, only say which are stale (exit 1)."""
+    stale = []
+    for page in sorted([*DOCS.glob("*.md"), ROOT / "README.md"]):
+        old = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda m: f"{m[1]}{PARTS[m[2]]().strip()}\n{m[3]}", old)
+        if new != old:
+            stale.append(page.name)
+            if "--check" not in argv:
+                page.write_text(new, encoding="utf-8")
+    if stale and "--check" in argv:
+        sys.stderr.write(f"stale: {', '.join(stale)}; next: python scripts/docs.py\n")
+        return 1
+    sys.stdout.write(f"docs: {'wrote ' + ', '.join(stale) if stale else 'current'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

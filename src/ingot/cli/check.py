@@ -1,0 +1,63 @@
+"""`ingot check`: the gates on what the names mean now, and the integrity of every file they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ingot.cli.common import emit, file_option, lake_option, open_lake, output_option, read_pipeline
+from ingot.cli.nodes import all_snapshots, part_table
+from ingot.errors import IngotError
+
+if TYPE_CHECKING:
+    from ingot.core.node import Snapshot
+    from ingot.store.lake import Lake
+
+
+@click.command(epilog="Examples:  ingot check   ·   ingot check -o json")
+@file_option
+@lake_option
+@output_option
+def check(file: str, lake: str | None, output: str) -> None:
+    """Judge the pipeline's gates again, and read every part back: present, readable, the content its manifest states.
+
+    Exit 1 when anything is found.
+    """
+    place, findings = open_lake(file, lake), []
+    snapshots = all_snapshots(place)
+    for gate in read_pipeline(file).graph().gates:
+        if gate.node in snapshots:
+            result = gate.judge(place, snapshots)
+            findings.append({"check": "gate", "what": f"{result.name} on {gate.node}", "passed": result.passed,
+                             "observed": str(result.observed), "text": result.text()})  # fmt: skip
+    for snapshot in snapshots.values():
+        findings.append(_verify(place, snapshot))
+    failed = [finding for finding in findings if not finding["passed"]]
+    if output != "text":
+        emit([{k: v for k, v in finding.items() if k != "text"} for finding in findings], output)
+    else:
+        for finding in findings:
+            click.echo(finding["text"])
+        click.echo(f"{len(findings) - len(failed)} of {len(findings)} checks passed")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _verify(lake: Lake, snapshot: Snapshot) -> dict[str, Any]:
+    """Read the parts of a node and compare their content with the manifest."""
+    from ingot.schema.digest import content_sums
+
+    wrong = []
+    for part in snapshot.draft.parts:
+        try:
+            if content_sums(part_table(lake, part)) != part.digest:
+                wrong.append(f"{part.path}: its content is not what the manifest states")
+            if part.rejects:
+                lake.read_parquet(part.rejects, ["record_id"])
+        except IngotError as error:
+            wrong.append(f"{part.path}: {error.code} {error.message}")
+    wrong += [f"{path}: missing" for path in snapshot.draft.files.values() if not lake.store.exists(path)]
+    observed = "; ".join(wrong) or f"{len(snapshot.draft.parts)} parts read, content as stated"
+    text = f"{'ok    ' if not wrong else 'FAILED'} files of {snapshot.node}: {observed}"
+    return {"check": "files", "what": snapshot.node, "passed": not wrong, "observed": observed, "text": text}

@@ -1,0 +1,247 @@
+"""Silver nodes: row-local steps fused over parts (`MapNode`) and a global step followed by row-local ones (`FilterNode`).
+
+A part's key covers the content digest of its input part, the steps with their configs and versions, the regime and the
+assets: nothing about paths, order or other parts. So an added file costs its own parts, an unchanged part is found by
+key, and a part that a global step does not touch is passed on as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ingot.core.fingerprint import fingerprint
+from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
+from ingot.core.ops import merge_counts
+from ingot.core.plugins import describe_step
+from ingot.core.task import Json, Task
+from ingot.schema.digest import content_digest, merge_sums
+from ingot.schema.records import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ingot.core.step import GlobalStep, RowStep
+    from ingot.store.lake import Lake
+
+BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
+DETECT = "ingot.steps.conform:detect_part"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapNode:
+    """Row-local steps over the parts of its inputs. formats: source node -> format spec; set when inputs are bronze."""
+
+    name: str
+    inputs: tuple[str, ...]
+    regime: str
+    steps: tuple[RowStep, ...]
+    formats: Mapping[str, Any] = field(default_factory=dict)
+    changes: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        return assets_of(self.steps)
+
+    def remember(self, lake: Lake) -> None:
+        """Nothing: every result is in the lake."""
+
+    def describe(self) -> Json:
+        steps = [describe_step(step) for step in self.steps]
+        return {"regime": self.regime, "schema": SCHEMA_VERSION, "steps": steps, "formats": dict(self.formats)}
+
+    def build(self, lake: Lake, inputs: Mapping[str, Snapshot]) -> Rounds:
+        """One optional round to detect formats, one round of parts."""
+        del lake
+        steps = [describe_step(step) for step in self.steps]
+        parts = [(name, part) for name in self.inputs for part in inputs[name].draft.parts]
+        found: dict[str, Json] = {}
+        if self.formats:
+            found = yield from self._detect(parts)
+        tasks = []
+        for name, part in parts:
+            mine = [found[part.path], *steps] if self.formats else steps
+            body = {"input": part.digest, "steps": mine, "regime": self.regime, "schema": SCHEMA_VERSION}
+            tasks.append(
+                Task(
+                    key=fingerprint(body), op="ingot.core.ops:map_part", node=self.name,
+                    place=f"{folder(self.name)}/parts", label=label(name, part),
+                    params={"input": part.path, "steps": mine, "regime": self.regime},
+                )
+            )  # fmt: skip
+        results = yield tasks
+        stats: Json = {}
+        if self.formats:
+            stats["formats"] = sorted({(n, p.meta.get("uri", ""), _shown(found[p.path])) for n, p in parts})
+        return draft_of([part_of(result) for result in results], [r["schema"] for r in results],
+                        [r["funnel"] for r in results], stats)  # fmt: skip
+
+    def _detect(self, parts: list[tuple[str, Part]]) -> Any:
+        """The `conform` step of every part: declared by the source, or detected once per arrival from its first rows."""
+        firsts: dict[tuple[str, str], Part] = {}
+        for name, part in parts:
+            firsts.setdefault((name, str(part.meta.get("uri", ""))), part)
+        tasks, order = [], []
+        for (name, uri), part in firsts.items():
+            body = {"sample": part.digest, "format": self.formats[name], "regime": self.regime}
+            params = {"input": part.path, "format": self.formats[name], "regime": self.regime, "uri": uri}
+            tasks.append(
+                Task(key=fingerprint(body), op=DETECT, node=self.name, place=f"{folder(self.name)}/formats",
+                     label=f"format of {uri or name}", params=params)
+            )  # fmt: skip
+            order.append((name, uri))
+        results = yield tasks
+        step = {key: result["step"] for key, result in zip(order, results, strict=True)}
+        return {part.path: step[name, str(part.meta.get("uri", ""))] for name, part in parts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterNode:
+    """A global step over one silver node, then row-local steps on what it keeps."""
+
+    name: str
+    inputs: tuple[str, ...]
+    regime: str
+    step: GlobalStep
+    steps: tuple[RowStep, ...] = ()
+    changes: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        return assets_of((self.step, *self.steps))
+
+    def remember(self, lake: Lake) -> None:
+        """Nothing: every result is in the lake."""
+
+    def describe(self) -> Json:
+        steps = [describe_step(step) for step in (self.step, *self.steps)]
+        return {"regime": self.regime, "schema": SCHEMA_VERSION, "steps": steps}
+
+    def build(self, lake: Lake, inputs: Mapping[str, Snapshot]) -> Rounds:
+        """keys per part, decisions per bucket, then the parts that lost rows or have further steps."""
+        del lake
+        parts = [part for name in self.inputs for part in inputs[name].draft.parts]
+        schema = inputs[self.inputs[0]].draft.schema
+        keys = yield list(self._key_tasks(parts))
+        decisions = yield list(self._decide_tasks(keys))
+        removals: list[list[list[Any]]] = [[] for _ in parts]
+        for decision in decisions:
+            for ordinal, (start, n, digest) in decision["parts"].items():
+                removals[int(ordinal)].append([decision["path"], start, n, digest])
+        tasks = [
+            self._apply_task(part, gone) if gone or self.steps else None
+            for part, gone in zip(parts, removals, strict=True)
+        ]
+        results = iter((yield [task for task in tasks if task is not None]))
+        kept, schemas, funnels = [], [], []
+        for part, task, gone in zip(parts, tasks, removals, strict=True):
+            if task is None:
+                kept.append(Part(path=part.path, rows=part.rows, bytes=part.bytes, digest=part.digest, meta=part.meta))
+                schemas.append(schema)
+                funnels.append([untouched(self.step.name, part)])
+            else:
+                result = next(results)
+                kept.append(part_of(result))
+                schemas.append(result["schema"])
+                funnels.append(result["funnel"] if gone else [untouched(self.step.name, part), *result["funnel"]])
+        return draft_of(kept, schemas, funnels, {})
+
+    def _key_tasks(self, parts: list[Part]) -> Iterator[Task]:
+        body = describe_step(self.step)
+        for part in parts:
+            key = fingerprint({"op": "keys", "input": part.digest, "step": body, "regime": self.regime})
+            yield Task(key=key, op="ingot.core.ops:keys_part", node=self.name, place=f"cache/{folder(self.name)}",
+                       label=f"keys of {label('', part)}",
+                       params={"input": part.path, "step": body, "regime": self.regime})  # fmt: skip
+
+    def _decide_tasks(self, keys: list[Json]) -> Iterator[Task]:
+        body, rows = describe_step(self.step), sum(result["rows"] for result in keys)
+        bits = max(0, (rows // BUCKET_ROWS).bit_length())
+        paths = [result["path"] for result in keys]
+        for bucket in range(1 << bits):
+            params = {"parts": paths, "bucket": bucket, "bits": bits, "step": body}
+            yield Task(key=fingerprint({"op": "decide", **params}), op="ingot.core.ops:decide_bucket", node=self.name,
+                       place=f"cache/{folder(self.name)}", label=f"bucket {bucket + 1} of {1 << bits}",
+                       params=params)  # fmt: skip
+
+    def _apply_task(self, part: Part, gone: list[list[Any]]) -> Task:
+        body, steps = describe_step(self.step), [describe_step(step) for step in self.steps]
+        key = fingerprint({
+            "op": "apply", "input": part.digest, "removed": sorted(digest for *_, digest in gone), "step": body,
+            "steps": steps, "regime": self.regime, "schema": SCHEMA_VERSION,
+        })  # fmt: skip
+        params = {
+            "input": part.path, "step": body, "steps": steps, "regime": self.regime, "merged": True,
+            "removals": [[path, start, n] for path, start, n, _ in gone],
+        }  # fmt: skip
+        op = "ingot.core.ops:apply_part" if gone else "ingot.core.ops:map_part"
+        return Task(key=key, op=op, node=self.name, place=f"{folder(self.name)}/parts", label=label("", part),
+                    params=params)  # fmt: skip
+
+
+def assets_of(steps: Sequence[object]) -> Mapping[str, bytes]:
+    """The files that steps need beside their config."""
+    return {name: data for step in steps for name, data in getattr(step, "assets", {}).items()}
+
+
+def label(node: str, part: Part) -> str:
+    """How people recognise a part: its file when it has one, else the head of its name."""
+    return str(part.meta.get("uri") or f"{node} {part.path.rsplit('/', 1)[-1][:12]}".strip())
+
+
+def _shown(step: Json) -> str:
+    spec = step["config"].get("format")
+    return spec if isinstance(spec, str) else str(spec.get("name", "field map")) if isinstance(spec, dict) else str(spec)
+
+
+def part_of(result: Json) -> Part:
+    """The part that a task's result describes."""
+    return Part(path=result["path"], rows=result["rows"], bytes=result["bytes"], digest=result["digest"],
+                rejects=result["rejects"], meta=result["meta"])  # fmt: skip
+
+
+def untouched(step: str, part: Part) -> Json:
+    """The funnel entry of a global step on a part that lost nothing."""
+    def whole(rows: int) -> Json:
+        return {"rows_in": rows, "rows_out": rows, "added": 0, "rejected": 0, "merged": 0, "reasons": {}}
+
+    sources = {name: whole(n) for name, n in part.meta.get("source", {}).items()}
+    return {"step": step, **whole(part.rows), "sources": sources, "notes": {}}
+
+
+def draft_of(parts: list[Part], schemas: list[str], funnels: list[list[Json]], stats: Json) -> Draft:
+    """Put a node together from its parts."""
+    schema = max(schemas, key=len, default="")
+    sums = merge_sums([part.digest for part in parts])
+    for name in ("split", "license"):
+        if (total := merge_counts([part.meta.get(name, {}) for part in parts])):
+            stats[name] = total
+    return Draft(
+        parts=tuple(parts), rows=sum(part.rows for part in parts), digest=content_digest(schema, sums), schema=schema,
+        funnel=tuple(merge_funnels(funnels)), stats=stats, licenses=stats.get("license", {}),
+    )  # fmt: skip
+
+
+def merge_funnels(funnels: list[list[Json]]) -> list[Json]:
+    """Sum the funnel entries of parts, step by step."""
+    total: dict[str, Json] = {}
+    for entries in funnels:
+        seen: dict[str, int] = {}
+        for one in entries:
+            seen[one["step"]] = seen.get(one["step"], 0) + 1
+            name = one["step"] if seen[one["step"]] == 1 else f"{one['step']} {seen[one['step']]}"
+            total[name] = _add({**one, "step": name}, total.get(name))
+    return list(total.values())
+
+
+def _add(one: Json, other: Json | None) -> Json:
+    if other is None:
+        return one
+    out: Json = {}
+    for name in {**other, **one}:
+        a, b = other.get(name), one.get(name)
+        if isinstance(a, dict) or isinstance(b, dict):
+            out[name] = dict(sorted(_add(b or {}, a or {}).items()))
+        else:
+            out[name] = b if isinstance(b, str) else (a or 0) + (b or 0)
+    return out

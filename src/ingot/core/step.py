@@ -1,0 +1,81 @@
+"""What a step is: a pure transformation with a frozen config and a declared version, row-local or global.
+
+A row-local step maps a table to what it keeps and what it rejects, with no other input; steps of one node run fused, one
+read and one write per part. A global step is written map -> exchange by bucket -> reduce -> apply, so that every phase
+is a set of independent tasks and memory is bounded by one bucket. Rows are conserved: rows in + added = kept +
+rejected, where `added` counts the extra records of a row that yields several (only `conform` may add).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+
+class StepConfig(BaseModel):
+    """Base of every step's config: frozen, strict about unknown keys. Field descriptions become the documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # YAML shorthand: `- length: 5` or `- exact_dedup: prompt` sets this field; None = only a mapping is accepted
+    shorthand: ClassVar[str | None] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """What a step may know besides its table. asset: sha256 -> bytes of a pinned file in the lake."""
+
+    regime: str
+    node: str
+    asset: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """kept: rows that go on; rejects: table of schema.records.REJECTS; notes: counters for the funnel."""
+
+    kept: pa.Table
+    rejects: pa.Table
+    added: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class RowStep(Protocol):
+    """Row-local: `apply` sees one part and must not depend on how rows are cut into parts."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    config: Any
+
+    def apply(self, table: pa.Table, ctx: StepContext) -> Outcome:
+        """Return kept rows in input order and rejected rows with reason and evidence."""
+        ...
+
+
+@runtime_checkable
+class GlobalStep(Protocol):
+    """Global filter: decides on all rows which to remove, by key.
+
+    keys(table, ctx) -> table, row i for row i of the input: key_hi, key_lo (uint64; rows with an equal pair meet in one
+    bucket), `order` (string, total order on content, smallest is kept) and whatever `decide` wants.
+    decide(rows) -> table: rows of one bucket come with columns part, row (int64, a unique address) beside those of
+    `keys`, sorted by (key_hi, key_lo, order, part, row); the answer names removed rows: part, row, reason (string),
+    evidence (string, JSON).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    node_name: ClassVar[str]
+    config: Any
+
+    def keys(self, table: pa.Table, ctx: StepContext) -> pa.Table: ...
+
+    def decide(self, rows: pa.Table) -> pa.Table: ...

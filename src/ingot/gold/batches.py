@@ -1,0 +1,178 @@
+"""Batches of each regime as numpy arrays, built from sample numbers.
+
+A sample is a row of the pack index's numbering: a pack of conversations, one compared pair, or one prompt. Every array is
+int32 (masks bool); padding is `pad_id` in ids and -100 in labels. Labels are not shifted: label i is token i, to be
+predicted from what precedes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ingot.errors import LoaderError
+from ingot.gold.documents import Documents, Int64s
+from ingot.kernels.gather import IGNORE, copy_tokens, copy_values, count_up, lay_out
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """The pack index: pack p has the pieces first[p]..first[p + 1]."""
+
+    first: Int64s
+    document: Int64s
+    start: npt.NDArray[np.int32]
+    length: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How batches look: width (None: the longest row of the batch), the longest possible row, padding, what is trained."""
+
+    max_length: int
+    width: int | None
+    pad_id: int
+    trainable: npt.NDArray[np.bool_]
+
+
+class Batches(Protocol):
+    """What turns sample numbers into a batch."""
+
+    def batch(self, samples: Int64s) -> Batch: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedBatches:
+    """Conversations, packed.
+
+    input_ids, labels, position_ids [B, T]: positions restart with each document; cu_seqlens: where segments begin in the
+    flattened batch, the padding at the end of a row being a segment of its own; documents: the record_id of each
+    segment, None for padding; samples: the packs.
+    """
+
+    documents: Documents
+    index: Index
+    shape: Shape
+
+    def batch(self, samples: Int64s) -> Batch:
+        """The rows of these packs."""
+        width = self.shape.width or self.shape.max_length
+        piece, row, column, segment, bounds = lay_out(self.index.first, samples, self.index.length, width)
+        if not len(bounds):
+            raise LoaderError("E708", f"a pack among {samples.tolist()} is longer than {width}")
+        part, local = self.documents.locate(self.index.document[piece])
+        start, length = self.index.start[piece].astype(np.int64), self.index.length[piece].astype(np.int64)
+        tokens, available = self.documents.spans("tokens", part, local)
+        segments, classified = self.documents.spans("segments", part, local)
+        if (start < 0).any() or (start + length > np.minimum(available, classified)).any():
+            raise LoaderError("E708", f"a pack among {samples.tolist()} reaches beyond the end of a document")
+        ids, labels = blank(len(samples), width, self.shape.pad_id)
+        copy_tokens(tokens + 4 * start, segments + start, length, row, column, np.ones(len(piece), np.int64),
+                    self.shape.trainable, ids, labels)  # fmt: skip
+        positions = np.empty((len(samples), width), np.int32)
+        count_up(bounds, positions.reshape(-1))
+        names: list[str | None] = [None] * (len(bounds) - 1)
+        for at, name in zip(segment.tolist(), self.documents.record_ids(part, local), strict=True):
+            names[at] = name
+        return {"input_ids": ids, "labels": labels, "position_ids": positions, "cu_seqlens": bounds,
+                "documents": names, "samples": samples}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairBatches:
+    """Compared pairs: each response behind its prompt, padded on the right.
+
+    chosen_input_ids, chosen_labels, rejected_input_ids, rejected_labels [B, L]; chosen_lengths, rejected_lengths,
+    prompt_lengths [B]; has_chosen, has_rejected [B]: an unpaired row lacks one, whose ids are then the prompt alone
+    and whose labels are all -100; record_ids; samples.
+    """
+
+    documents: Documents
+    index: Index
+    shape: Shape
+
+    def batch(self, samples: Int64s) -> Batch:
+        """These pairs."""
+        part, local = self.documents.locate(self.index.document[self.index.first[samples]])
+        prompt, prompt_classes, prompt_length = self._lists("prompt", part, local)
+        room = np.maximum(self.shape.max_length - prompt_length, 0)
+        responses = {}
+        for name in ("chosen", "rejected"):
+            tokens, classes, length = self._lists(name, part, local)
+            responses[name] = (tokens, classes, np.minimum(length, room))
+        longest = prompt_length + np.maximum(responses["chosen"][2], responses["rejected"][2])
+        width = width_of(self.shape, longest)
+        row, zero = np.arange(len(samples)), np.zeros(len(samples), np.int64)
+        out: Batch = {}
+        for name, (tokens, classes, length) in responses.items():
+            ids, labels = blank(len(samples), width, self.shape.pad_id)
+            copy_tokens(prompt, prompt_classes, prompt_length, row, zero, prompt_length, self.shape.trainable, ids, labels)
+            masked = np.minimum((prompt_length == 0).astype(np.int64), length)
+            copy_tokens(tokens, classes, length, row, prompt_length, masked, self.shape.trainable, ids, labels)
+            out |= {f"{name}_input_ids": ids, f"{name}_labels": labels,
+                    f"{name}_lengths": (prompt_length + length).astype(np.int32),
+                    f"has_{name}": self.documents.present(f"{name}_tokens", part, local)}  # fmt: skip
+        out |= {"prompt_lengths": prompt_length.astype(np.int32),
+                "record_ids": self.documents.record_ids(part, local), "samples": samples}  # fmt: skip
+        return out
+
+    def _lists(self, name: str, part: Int64s, local: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        tokens, length = self.documents.spans(f"{name}_tokens", part, local)
+        classes, classified = self.documents.spans(f"{name}_segments", part, local)
+        if (length != classified).any():
+            raise LoaderError("E708", f"{name} tokens and segments of a document differ in length")
+        return tokens, classes, length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptBatches:
+    """Prompts to sample from, padded on the LEFT, so that generation continues every row at its end.
+
+    prompt_ids [B, L], attention_mask [B, L] (bool), prompt_lengths [B]; verifier, answer, verifier_args: lists of
+    strings (JSON text) or None; record_ids; samples.
+    """
+
+    documents: Documents
+    index: Index
+    shape: Shape
+
+    def batch(self, samples: Int64s) -> Batch:
+        """These prompts."""
+        part, local = self.documents.locate(self.index.document[self.index.first[samples]])
+        tokens, length = self.documents.spans("prompt_tokens", part, local)
+        width = width_of(self.shape, length)
+        ids, _ = blank(len(samples), width, self.shape.pad_id)
+        copy_values(tokens, length, np.arange(len(samples)), width - length, ids)
+        out: Batch = {"prompt_ids": ids, "attention_mask": np.arange(width) >= (width - length)[:, None],
+                      "prompt_lengths": length.astype(np.int32)}  # fmt: skip
+        out |= {name: self.documents.strings(name, part, local) for name in ("verifier", "answer", "verifier_args")}
+        return out | {"record_ids": self.documents.record_ids(part, local), "samples": samples}
+
+
+REGIMES: dict[str, Any] = {"sft": PackedBatches, "preference": PairBatches, "rlvr": PromptBatches}
+
+
+def blank(rows: int, width: int, pad_id: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """(ids, labels) of nothing but padding."""
+    return np.full((rows, width), pad_id, np.int32), np.full((rows, width), IGNORE, np.int32)
+
+
+def width_of(shape: Shape, length: Int64s) -> int:
+    """The width of a batch of rows of these lengths."""
+    longest = int(length.max(initial=1))
+    if shape.width is not None and longest > shape.width:
+        raise LoaderError("E704", f"a row of {longest} tokens does not fit pad_to={shape.width}",
+                          next=f"use pad_to=None or at least {shape.max_length}")  # fmt: skip
+    return shape.width or longest
+
+
+def read_index(table: Any) -> Index:
+    """The pack index from its table."""
+    packs, document, start, length = (table.column(name).combine_chunks().to_numpy() for name in table.column_names)
+    count = int(packs[-1]) + 1 if len(packs) else 0
+    return Index(first=np.searchsorted(packs, np.arange(count + 1)), document=document, start=start, length=length)

@@ -1,0 +1,307 @@
+"""The tokenizer, pinned by its bytes: a tokenizer.json, a directory or a hub name becomes `TokenizerFiles`.
+
+`Tokenizer` is built from those bytes alone, so a task can run anywhere. Encoding never adds tokens (the template writes
+BOS and EOS) and never truncates or pads, whatever the file says. Each token's own bytes are known for byte-level BPE and
+for SentencePiece-style vocabularies, so that positions are proven by comparison instead of asked for; where that
+fails, `encode_guarded(offsets=True)` asks the library.
+
+Control tokens are the vocabulary's added tokens marked `special`. The guarded twin is the same tokenizer in which each
+control token is spelled with reserved private-use characters: a rendering in which the template's own control tokens
+are respelled can be encoded whole, and what a user typed ("<|im_end|>") stays ordinary text. Added tokens that are not
+marked special (Qwen's `<think>`) are ordinary vocabulary, in the twin as in the original.
+
+Cost: the library's own rate with every core; turning its lists of ids into arrays takes 19 ns a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ingot.errors import GoldError
+
+if TYPE_CHECKING:
+    import tokenizers
+    from numpy.typing import NDArray
+
+GUARD_OPEN, GUARD_CLOSE, _GUARD_BASE = "\U0010fff8", "\U0010fff9", 0x10F000
+RESERVED = re.compile("[\U000f0000-\U0010ffff]")  # the two private-use planes: no text can hold them where they mark
+_CONFIG, _CHAT_TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFiles:
+    """The bytes that a tokenizer is: tokenizer.json, tokenizer_config.json and chat_template.jinja, b"" where absent."""
+
+    tokenizer: bytes
+    config: bytes = b""
+    chat_template: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the three files."""
+        whole = sha256()
+        for part in (self.tokenizer, self.config, self.chat_template):
+            whole.update(sha256(part).digest())
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Tokens of many texts: tokens[at[i]:at[i + 1]] belong to text i. starts, ends: characters, when asked for."""
+
+    tokens: NDArray[np.int32]
+    at: NDArray[np.int64]
+    starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def load_tokenizer(spec: str, base_dir: str | Path = ".") -> TokenizerFiles:
+    """Read the files of a tokenizer: a path to tokenizer.json, a directory that holds one, or a hub name.
+
+    A name that exists on disk (relative to base_dir) is that path; else "owner/name" (or "owner/name@revision") is
+    asked from the Hugging Face hub or its local cache.
+    """
+    path = Path(base_dir) / spec
+    if path.is_dir():
+        return _from_directory(path, spec)
+    if path.is_file():
+        return TokenizerFiles(tokenizer=_read(path, spec))
+    if spec.endswith(".json") or spec.startswith((".", "/")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", spec):
+        raise GoldError("E601", f"no tokenizer at {spec!r}", where="gold.tokenizer",
+                        next="give a tokenizer.json, a directory that holds one, or a hub name such as owner/model")
+    return _from_hub(spec)
+
+
+def _read(path: Path, spec: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GoldError("E601", f"cannot read the tokenizer {spec!r}: {error.strerror}", where="gold.tokenizer",
+                        next=f"make {path.name} readable") from error
+
+
+def _from_directory(path: Path, spec: str) -> TokenizerFiles:
+    if not (path / "tokenizer.json").is_file():
+        other = sorted(p.name for p in path.glob("tokenizer*"))
+        raise GoldError("E601", f"the directory {spec!r} holds no tokenizer.json (found: {', '.join(other) or 'nothing'})",
+                        where="gold.tokenizer", next="save it with tokenizer.save_pretrained(...) as a fast tokenizer")
+    optional = {name: _read(path / name, spec) if (path / name).is_file() else b"" for name in (_CONFIG, _CHAT_TEMPLATE)}
+    return TokenizerFiles(tokenizer=_read(path / "tokenizer.json", spec), config=optional[_CONFIG],
+                          chat_template=optional[_CHAT_TEMPLATE])
+
+
+def _from_hub(spec: str) -> TokenizerFiles:
+    name, _, revision = spec.partition("@")
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise GoldError("E602", f"the hub tokenizer {spec!r} needs the package huggingface_hub", where="gold.tokenizer",
+                        next="pip install huggingface_hub, or give a local tokenizer.json") from error
+    found: dict[str, bytes] = {}
+    for file in ("tokenizer.json", _CONFIG, _CHAT_TEMPLATE):
+        try:
+            found[file] = Path(hf_hub_download(name, file, revision=revision or None)).read_bytes()
+        except LocalEntryNotFoundError as error:  # no network and not in the cache: a subclass of EntryNotFoundError
+            raise _hub_error(spec, file, error) from error
+        except EntryNotFoundError as error:
+            if file == "tokenizer.json":
+                raise _hub_error(spec, file, error) from error
+            found[file] = b""
+        except Exception as error:  # the hub client raises its HTTP library's errors, which differ by version
+            raise _hub_error(spec, file, error) from error
+    return TokenizerFiles(tokenizer=found["tokenizer.json"], config=found[_CONFIG], chat_template=found[_CHAT_TEMPLATE])
+
+
+def _hub_error(spec: str, file: str, error: Exception) -> GoldError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return GoldError("E602", f"cannot get {file} of {spec!r} from the hub: {first}", where="gold.tokenizer",
+                     next="without network: copy tokenizer.json and tokenizer_config.json into a directory and name that")
+
+
+class Tokenizer:
+    """A tokenizer built from `TokenizerFiles`; everything is derived from the bytes."""
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        self.files = files
+        self._json = _parse(files.tokenizer, "tokenizer.json")
+        config = _parse(files.config, _CONFIG) if files.config else {}
+        self.inner = _build(files.tokenizer)
+        self.config: dict[str, Any] = config
+        added = self.inner.get_added_tokens_decoder()
+        unknown = self._json["model"].get("unk_token")
+        self.specials: dict[str, int] = {
+            token.content: index for index, token in sorted(added.items()) if token.special and token.content != unknown}
+        self.size = 1 + max([*self.inner.get_vocab(with_added_tokens=True).values(), 0])
+        self.bos = _text(config.get("bos_token"))
+        self.eos = _text(config.get("eos_token"))
+        self.pad = _text(config.get("pad_token"))
+
+    def id_of(self, token: str | None) -> int | None:
+        """The id of a token's text, or None."""
+        return None if token is None else self.inner.token_to_id(token)
+
+    @cached_property
+    def added_bos(self) -> str:
+        """The control token that the tokenizer itself would put first, "" if none."""
+        plain = self.inner.encode("a", add_special_tokens=False).ids
+        full = self.inner.encode("a", add_special_tokens=True).ids
+        first = self.inner.id_to_token(full[0]) if full and full[:1] != plain[:1] else ""
+        return first if first in self.specials else ""
+
+    @cached_property
+    def control(self) -> NDArray[np.bool_]:
+        """bool[size]: is this id a control token?"""
+        table = np.zeros(self.size, np.bool_)
+        table[list(self.specials.values())] = True
+        return table
+
+    @cached_property
+    def piece(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The bytes of every token: (bytes, offsets[size + 1]); a token whose bytes are not known has none."""
+        spell = _speller(self._json)
+        pieces = [b""] * self.size
+        for token, index in self.inner.get_vocab(with_added_tokens=False).items():
+            pieces[index] = spell(token)
+        for index, token in self.inner.get_added_tokens_decoder().items():
+            pieces[index] = token.content.encode()
+        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+        return np.frombuffer(b"".join(pieces), np.uint8), offsets
+
+    @property
+    def byte_length(self) -> NDArray[np.int64]:
+        """Bytes of each token id; 0 where they are not known."""
+        return np.diff(self.piece[1])
+
+    def encode(self, texts: list[str]) -> Encoded:
+        """Token ids of texts in which control tokens are recognised; nothing is added."""
+        return _flatten(self.inner.encode_batch_fast(texts, add_special_tokens=False))
+
+    def encode_guarded(self, texts: list[str], *, offsets: bool = False) -> Encoded:
+        """Token ids of guarded texts (see `guard`): only respelled control tokens are control tokens."""
+        twin = self._twin
+        batch = twin.encode_batch if offsets else twin.encode_batch_fast
+        return _flatten(batch(texts, add_special_tokens=False), offsets=offsets)
+
+    def guard(self, token: str) -> str:
+        """The reserved spelling of a control token."""
+        return self._guards[token]
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, control tokens included."""
+        return self.inner.decode(ids, skip_special_tokens=False)
+
+    @cached_property
+    def _guards(self) -> dict[str, str]:
+        return {token: GUARD_OPEN + chr(_GUARD_BASE + i) + GUARD_CLOSE for i, token in enumerate(self.specials)}
+
+    @cached_property
+    def _twin(self) -> tokenizers.Tokenizer:
+        spelled = json.loads(self.files.tokenizer)
+        for token in spelled["added_tokens"]:
+            token["content"] = self._guards.get(token["content"], token["content"])
+        vocab = spelled["model"]["vocab"]
+        if isinstance(vocab, dict):
+            spelled["model"]["vocab"] = {self._guards.get(token, token): index for token, index in vocab.items()}
+        else:
+            spelled["model"]["vocab"] = [[self._guards.get(token, token), score] for token, score in vocab]
+        spelled["post_processor"] = None
+        try:
+            twin = _build(json.dumps(spelled, ensure_ascii=False).encode())
+        except GoldError as error:
+            raise self._twin_error(error.message) from error
+        moved = [token for token, index in self.specials.items() if twin.token_to_id(self._guards[token]) != index]
+        if moved:
+            raise self._twin_error(f"the id of {moved[0]!r} moved")
+        return twin
+
+    def _twin_error(self, detail: str) -> GoldError:
+        return GoldError("E611", f"control tokens typed in content cannot be kept apart with this tokenizer: {detail}",
+                         where="gold.tokenizer", next="filter rows that contain control tokens in a silver step")
+
+
+def _parse(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise GoldError("E603", f"{name} is not JSON: {error}", where="gold.tokenizer",
+                        next="export the tokenizer again; a git-lfs pointer must be downloaded first") from error
+    if not isinstance(value, dict) or (name == "tokenizer.json" and "model" not in value):
+        raise GoldError("E603", f"{name} is JSON but not a tokenizer (it starts with {data[:40]!r})",
+                        where="gold.tokenizer", next="point gold.tokenizer at a tokenizer.json of the tokenizers library")
+    return value
+
+
+def _build(data: bytes) -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer as Inner
+
+    try:
+        inner = Inner.from_buffer(data)
+    except Exception as error:  # the library raises plain Exception
+        raise GoldError("E603", f"the tokenizers library refuses tokenizer.json: {error}", where="gold.tokenizer",
+                        next="export the tokenizer again with the installed version of tokenizers") from error
+    inner.no_truncation()
+    inner.no_padding()
+    return inner
+
+
+def _text(token: object) -> str | None:
+    """A token in tokenizer_config.json: a string, or an object with its content."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _flatten(batch: list[Any], *, offsets: bool = False) -> Encoded:
+    ids = [np.array(encoding.ids, np.int32) for encoding in batch]
+    at = np.zeros(len(ids) + 1, np.int64)
+    np.cumsum([len(row) for row in ids], out=at[1:])
+    tokens = np.concatenate([np.empty(0, np.int32), *ids])
+    if not offsets:
+        return Encoded(tokens=tokens, at=at)
+    spans = np.concatenate([np.empty((0, 2), np.int64),
+                            *(np.array(encoding.offsets, np.int64).reshape(-1, 2) for encoding in batch)])
+    return Encoded(tokens=tokens, at=at, starts=spans[:, 0].copy(), ends=spans[:, 1].copy())
+
+
+def _kinds(component: object) -> set[str]:
+    """All "type" names inside a component of tokenizer.json."""
+    if isinstance(component, dict):
+        own = {component["type"]} if isinstance(component.get("type"), str) else set()
+        return own.union(*(_kinds(value) for value in component.values()), set())
+    if isinstance(component, list):
+        return set().union(*(_kinds(value) for value in component), set())
+    return set()
+
+
+def _speller(spec: dict[str, Any]) -> Any:
+    """token text -> its bytes, by the kind of vocabulary; b"" when they are not known."""
+    kinds = _kinds(spec.get("decoder")) | _kinds(spec.get("pre_tokenizer"))
+    if "ByteLevel" in kinds:
+        alphabet = byte_alphabet()
+        return lambda token: bytes(alphabet[c] for c in token) if all(c in alphabet for c in token) else b""
+    if "ByteFallback" in kinds or "Metaspace" in kinds:
+        return _spell_metaspace
+    return lambda token: token.encode()
+
+
+def _spell_metaspace(token: str) -> bytes:
+    if re.fullmatch("<0x[0-9A-F]{2}>", token):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("\u2581", " ").encode()
+
+
+def byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins: character -> byte (Radford et al., 2019, released code)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    rest = (byte for byte in range(256) if byte not in set(printable))
+    return table | {chr(256 + i): byte for i, byte in enumerate(rest)}

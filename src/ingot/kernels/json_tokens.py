@@ -1,0 +1,300 @@
+"""The tokens of JSON: numba kernels that check one string, number, literal or key and say where it ends.
+
+What: each kernel gets (data, i, hi): the buffer, the first byte of the token and the end of the row, and returns a code
+(OK, or the fault) and the byte after the token, or the byte of the fault. `unescape` decodes a checked string.
+Guarantee: the grammar of RFC 8259; UTF-8 as in table 3-7 of the Unicode standard (no overlong forms, no surrogates, no
+code point above U+10FFFF); no byte at or after `hi` is read; none of them recurses or allocates.
+Cost: part of kernels/tape.py, measured there. Runs of plain ASCII in strings are passed eight bytes at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ingot.kernels.buffers import copy_bytes, load64
+
+OBJECT, ARRAY, STRING, NUMBER, TRUE, FALSE, NULL = 1, 2, 3, 4, 5, 6, 7
+ESCAPED, KEY_ESCAPED = 1, 2
+OK, EMPTY, INVALID, UTF8, SURROGATE, NUL, DUPLICATE, NON_FINITE, DEEP, TRAILING = range(10)
+
+_ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_QUOTES, _SLASHES, _SPACES = np.uint64(0x2222222222222222), np.uint64(0x5C5C5C5C5C5C5C5C), np.uint64(0x2020202020202020)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def pass_space(data, i, hi):  # type: ignore[no-untyped-def]
+    while i < hi and (data[i] == 0x20 or data[i] == 0x0A or data[i] == 0x0D or data[i] == 0x09):
+        i += 1
+    return i
+
+
+@njit(nogil=True, cache=True)
+def pass_key(data, i, hi):  # type: ignore[no-untyped-def]
+    """A key and its colon at i; returns (code, where its value starts or the fault is, key start, key end, flag)."""
+    if i == hi or data[i] != 0x22:
+        return INVALID, i, np.int64(-1), np.int64(-1), 0
+    code, stop, escaped = _string(data, i, hi)
+    if code != OK:
+        return code, stop, np.int64(-1), np.int64(-1), 0
+    colon = pass_space(data, stop, hi)
+    if colon == hi or data[colon] != 0x3A:
+        return INVALID, colon, np.int64(-1), np.int64(-1), 0
+    return OK, pass_space(data, colon + 1, hi), i, stop, KEY_ESCAPED if escaped else 0
+
+
+@njit(nogil=True, cache=True)
+def pass_scalar(data, i, hi):  # type: ignore[no-untyped-def]
+    """A string, number or literal at i; returns (code, its end or the fault, kind, flag)."""
+    c = data[i]
+    if c == 0x22:
+        code, stop, escaped = _string(data, i, hi)
+        return code, stop, STRING, ESCAPED if escaped else 0
+    if c == 0x2D or 0x30 <= c <= 0x39:
+        code, stop = _number(data, i, hi)
+        return code, stop, NUMBER, 0
+    for what, word in ((TRUE, b"true"), (FALSE, b"false"), (NULL, b"null")):
+        if c == word[0]:
+            stop = _literal(data, i, hi, word)
+            return (OK if stop == i + len(word) else INVALID), stop, what, 0
+    if (c == 0x4E and _literal(data, i, hi, b"NaN") == i + 3) or (
+        c == 0x49 and _literal(data, i, hi, b"Infinity") == i + 8
+    ):
+        return NON_FINITE, i, NULL, 0
+    return INVALID, i, NULL, 0
+
+
+@njit(nogil=True, cache=True)
+def _literal(data, i, hi, word):  # type: ignore[no-untyped-def]
+    """The first byte from i on that is not the word's."""
+    k = 0
+    while k < len(word) and i + k < hi and data[i + k] == word[k]:
+        k += 1
+    return i + k
+
+
+@njit(nogil=True, cache=True)
+def _number(data, i, hi):  # type: ignore[no-untyped-def]
+    """-?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? at i; returns (code, its end or the fault)."""
+    first = i
+    if data[i] == 0x2D:
+        i += 1
+        if i < hi and data[i] == 0x49 and _literal(data, i, hi, b"Infinity") == i + 8:
+            return NON_FINITE, first
+    if i < hi and data[i] == 0x30:
+        i += 1
+        if i < hi and 0x30 <= data[i] <= 0x39:
+            return INVALID, i
+    else:
+        stop = _digits(data, i, hi)
+        if stop == i:
+            return INVALID, i
+        i = stop
+    if i < hi and data[i] == 0x2E:
+        stop = _digits(data, i + 1, hi)
+        if stop == i + 1:
+            return INVALID, stop
+        i = stop
+    if i < hi and (data[i] == 0x65 or data[i] == 0x45):
+        i += 1
+        if i < hi and (data[i] == 0x2B or data[i] == 0x2D):
+            i += 1
+        stop = _digits(data, i, hi)
+        if stop == i:
+            return INVALID, i
+        i = stop
+    return OK, i
+
+
+@njit(nogil=True, cache=True)
+def _digits(data, i, hi):  # type: ignore[no-untyped-def]
+    while i < hi and 0x30 <= data[i] <= 0x39:
+        i += 1
+    return i
+
+
+@njit(nogil=True, cache=True)
+def _string(data, i, hi):  # type: ignore[no-untyped-def]
+    """The string whose opening quote is at i; returns (code, byte after its closing quote or the fault, escapes?)."""
+    i += 1
+    escaped = False
+    while True:
+        while i + 8 <= hi:  # eight plain ASCII bytes at a time; the lowest marked byte is exact, carries go upwards
+            w = load64(data, i)
+            q, s = w ^ _QUOTES, w ^ _SLASHES
+            special = (((q - _ONES) & ~q) | ((s - _ONES) & ~s) | ((w - _SPACES) & ~w) | w) & _HIGH
+            if special == 0:
+                i += 8
+                continue
+            below = ((special & (~special + np.uint64(1))) - np.uint64(1)) & _ONES
+            i += np.int64((below * _ONES) >> np.uint64(56)) - 1
+            break
+        if i >= hi:
+            return INVALID, hi, escaped
+        c = data[i]
+        if c == 0x22:
+            return OK, i + 1, escaped
+        if c == 0x5C:
+            escaped = True
+            code, i = _escape(data, i, hi)
+            if code != OK:
+                return code, i, escaped
+        elif c < 0x20:
+            return INVALID, i, escaped
+        elif c < 0x80:
+            i += 1
+        else:  # stay here while the text is not ASCII
+            while i < hi and data[i] >= 0x80:
+                stop = pass_utf8(data, i, hi)
+                if stop == i:
+                    return UTF8, i, escaped
+                i = stop
+
+
+@njit(nogil=True, cache=True)
+def _escape(data, i, hi):  # type: ignore[no-untyped-def]
+    """The escape whose backslash is at i; returns (code, its end or the fault). A surrogate pair is one escape."""
+    if i + 1 >= hi:
+        return INVALID, hi
+    c = data[i + 1]
+    if c == 0x22 or c == 0x5C or c == 0x2F or c == 0x62 or c == 0x66 or c == 0x6E or c == 0x72 or c == 0x74:
+        return OK, i + 2
+    if c != 0x75:
+        return INVALID, i + 1
+    unit = hex4(data, i + 2, hi)
+    if unit < 0:
+        return INVALID, i
+    if unit < 0xD800 or unit > 0xDFFF:
+        return OK, i + 6
+    if unit > 0xDBFF or i + 8 > hi or data[i + 6] != 0x5C or data[i + 7] != 0x75:
+        return SURROGATE, i
+    low = hex4(data, i + 8, hi)
+    if low < 0:
+        return INVALID, i + 6
+    if low < 0xDC00 or low > 0xDFFF:
+        return SURROGATE, i
+    return OK, i + 12
+
+
+@njit(nogil=True, cache=True)
+def hex4(data, i, hi):  # type: ignore[no-untyped-def]
+    """The value of four hex digits at i, -1 if they are not there."""
+    if i + 4 > hi:
+        return -1
+    value = 0
+    for k in range(i, i + 4):
+        c = np.int64(data[k])
+        if 0x30 <= c <= 0x39:
+            digit = c - 0x30
+        elif 0x41 <= (c & 0xDF) <= 0x46:
+            digit = (c & 0xDF) - 0x37
+        else:
+            return -1
+        value = value * 16 + digit
+    return value
+
+
+@njit(nogil=True, cache=True)
+def pass_utf8(data, i, hi):  # type: ignore[no-untyped-def]
+    """The byte after the multi-byte character at i, or i if it is not well formed (Unicode 15, table 3-7)."""
+    c = data[i]
+    if c < 0xC2 or c > 0xF4:
+        return i
+    size = 2 if c < 0xE0 else 3 if c < 0xF0 else 4
+    if i + size > hi:
+        return i
+    second = data[i + 1]
+    lowest = 0xA0 if c == 0xE0 else 0x90 if c == 0xF0 else 0x80
+    highest = 0x9F if c == 0xED else 0x8F if c == 0xF4 else 0xBF
+    if second < lowest or second > highest:
+        return i
+    for k in range(i + 2, i + size):
+        if data[k] & 0xC0 != 0x80:
+            return i
+    return i + size
+
+
+@njit(nogil=True, cache=True)
+def _plain_run(data, i, hi):  # type: ignore[no-untyped-def]
+    """Bytes from i to the next backslash or hi."""
+    first = i
+    while i + 8 <= hi:
+        s = load64(data, i) ^ _SLASHES
+        if ((s - _ONES) & ~s & _HIGH) != 0:
+            break
+        i += 8
+    while i < hi and data[i] != 0x5C:
+        i += 1
+    return i - first
+
+
+@njit(nogil=True, cache=True)
+def unescaped_size(data, i, hi):  # type: ignore[no-untyped-def]
+    """Bytes that `unescape` writes for the same span."""
+    size = 0
+    while i < hi:
+        run = _plain_run(data, i, hi)
+        if run:
+            size += run
+            i += run
+        elif data[i + 1] != 0x75:
+            size += 1
+            i += 2
+        else:
+            unit = hex4(data, i + 2, hi)
+            if 0xD800 <= unit <= 0xDBFF:
+                size += 4
+                i += 12
+            else:
+                size += 1 if unit < 0x80 else 2 if unit < 0x800 else 3
+                i += 6
+    return size
+
+
+@njit(nogil=True, cache=True)
+def unescape(data, i, hi, out, o):  # type: ignore[no-untyped-def]
+    """Decode the inside of a checked string from byte i to hi into out at o; returns the byte after what it wrote."""
+    while i < hi:
+        run = _plain_run(data, i, hi)
+        if run:
+            copy_bytes(data, i, i + run, out, o)
+            o += run
+            i += run
+            continue
+        c = data[i + 1]
+        if c != 0x75:
+            out[o] = 8 if c == 0x62 else 12 if c == 0x66 else 10 if c == 0x6E else 13 if c == 0x72 else c
+            if c == 0x74:
+                out[o] = 9
+            o += 1
+            i += 2
+            continue
+        point = hex4(data, i + 2, hi)
+        i += 6
+        if 0xD800 <= point <= 0xDBFF:
+            point = 0x10000 + ((point - 0xD800) << 10) + (hex4(data, i + 2, hi) - 0xDC00)
+            i += 6
+        o = _encode(point, out, o)
+    return o
+
+
+@njit(nogil=True, cache=True)
+def _encode(point, out, o):  # type: ignore[no-untyped-def]
+    """A code point as UTF-8 into out at o."""
+    if point < 0x80:
+        out[o] = point
+        return o + 1
+    if point < 0x800:
+        out[o] = 0xC0 | (point >> 6)
+        out[o + 1] = 0x80 | (point & 0x3F)
+        return o + 2
+    if point < 0x10000:
+        out[o] = 0xE0 | (point >> 12)
+        out[o + 1] = 0x80 | ((point >> 6) & 0x3F)
+        out[o + 2] = 0x80 | (point & 0x3F)
+        return o + 3
+    out[o] = 0xF0 | (point >> 18)
+    out[o + 1] = 0x80 | ((point >> 12) & 0x3F)
+    out[o + 2] = 0x80 | ((point >> 6) & 0x3F)
+    out[o + 3] = 0x80 | (point & 0x3F)
+    return o + 4

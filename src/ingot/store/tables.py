@@ -1,0 +1,136 @@
+"""Tables as files: the one canonical Parquet writer, and Arrow IPC that is mapped instead of read.
+
+Guarantee: the same rows give the same Parquet bytes under one pyarrow version, whatever their chunking, slicing, string
+width, dictionary coding, schema metadata or thread count; reading gives plain types in one form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import ipc
+
+from ingot.errors import StoreError
+
+ROW_GROUP = 16_384
+LEVEL = 1
+# repetitive columns, wherever they are nested; everything else is text that a dictionary only costs
+DICTIONARY = frozenset({
+    "source", "uri", "license", "origin", "format", "split", "role", "verifier", "step", "reason", "container",
+    "context", "file_sha256", "source_meta", "problem", "detail", "tool_call_id",
+})  # fmt: skip
+_PLAIN = {
+    pa.large_string(): pa.string(), pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(), pa.binary_view(): pa.binary(),
+}  # fmt: skip
+_LIMIT = 2**31 - 1
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The one type used for this logical type, nested types included."""
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, plain_type(field.type)) for field in kind])
+    refused = (pa.types.is_decimal, pa.types.is_map, pa.types.is_union, pa.types.is_run_end_encoded)
+    if any(is_kind(kind) for is_kind in refused):
+        raise StoreError("E318", f"a column of type {kind} cannot be stored", next="cast it to string or double first")
+    return _PLAIN.get(kind, kind)
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Plain types, all nullable, no metadata."""
+    return pa.schema([pa.field(field.name, plain_type(field.type)) for field in schema])
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The same rows in plain types; columns that are plain already are shared, not copied."""
+    schema = plain_schema(table.schema)
+    if schema.equals(table.schema, check_metadata=True):
+        return table
+    return table.replace_schema_metadata(None).cast(schema)
+
+
+def write_parquet(table: pa.Table, file: Path) -> None:
+    """Write the canonical bytes of a table to a file."""
+    table = plain(table)
+    with pq.ParquetWriter(
+        str(file), table.schema, version="2.6", data_page_version="1.0", compression="zstd", compression_level=LEVEL,
+        use_dictionary=_leaves(table.schema, dictionary=True), write_statistics=False, store_schema=False,
+    ) as writer:  # fmt: skip
+        for start in range(0, max(len(table), 1), ROW_GROUP):
+            writer.write_table(table.slice(start, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
+
+
+def _leaves(schema: pa.Schema, *, dictionary: bool) -> list[str]:
+    """Parquet paths of the leaf columns that do (or do not) get a dictionary."""
+    found: list[str] = []
+
+    def walk(path: str, name: str, kind: pa.DataType) -> None:
+        if pa.types.is_list(kind):
+            walk(f"{path}.list.element", name, kind.value_type)
+        elif pa.types.is_struct(kind):
+            for field in kind:
+                walk(f"{path}.{field.name}", field.name, field.type)
+        elif (name in DICTIONARY) == dictionary:
+            found.append(path)
+
+    for field in schema:
+        walk(field.name, field.name, field.type)
+    return found
+
+
+def read_parquet(source: pa.NativeFile | BinaryIO, columns: Sequence[str] | None, place: str) -> pa.Table:
+    """The table, or some columns of it in the order asked for, in plain types."""
+    file = open_parquet(source, place)
+    wanted = None if columns is None else list(columns)
+    known = set(file.schema_arrow.names)
+    missing = [name for name in wanted or () if name not in known]
+    if missing:
+        raise StoreError("E313", f"{place} has no column {missing[0]!r}", where=place)
+    try:
+        table = file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError("E313", f"{place} is damaged ({error})", where=place) from error
+    return plain(table if wanted is None else table.select(wanted))
+
+
+def open_parquet(source: pa.NativeFile | BinaryIO, place: str) -> pq.ParquetFile:
+    """The opened file; E313 when it is not Parquet."""
+    try:
+        return pq.ParquetFile(source)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError("E313", f"{place} is not a readable Parquet file ({error})", where=place) from error
+
+
+def write_ipc(table: pa.Table, file: Path) -> None:
+    """Write an uncompressed Arrow IPC file: one record batch where 32-bit offsets allow it."""
+    table = plain(table)
+    with pa.OSFile(str(file), "wb") as out, ipc.new_file(out, table.schema) as writer:
+        for part in _fitting(table):
+            for batch in part.combine_chunks().to_batches():
+                writer.write_batch(batch)
+
+
+def open_ipc(file: Path, place: str) -> pa.Table:
+    """Map an Arrow IPC file: no copy, one chunk per column for files of one record batch."""
+    try:
+        return ipc.open_file(pa.memory_map(str(file), "rb")).read_all()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError("E313", f"{place} is not a readable Arrow file ({error})", where=place) from error
+
+
+def _fitting(table: pa.Table) -> Iterator[pa.Table]:
+    """Halve by rows until every column fits 32-bit offsets; the cuts follow from the content alone."""
+    if len(table) <= 1 or all(column.nbytes <= _LIMIT for column in table.columns):
+        yield table
+        return
+    middle = len(table) // 2
+    yield from _fitting(table.slice(0, middle))
+    yield from _fitting(table.slice(middle))

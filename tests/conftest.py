@@ -1,0 +1,19 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; tests that use it are skipped, visibly, where it is absent."""
+    path = Path(os.environ.get("INGOT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (path / "MANIFEST.json").is_file():
+        pytest.skip(f"real data not found at {path}; set INGOT_TEST_DATA to run this test")
+    return path
