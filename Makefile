@@ -12,25 +12,26 @@ PYTEST_ARGS ?=
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## */\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-demo: .venv/ready  ## the three example pipelines end to end, explained as they go
+demo: .venv/core  ## the three example pipelines end to end, explained as they go
 	@$(BIN)/python scripts/demo.py
 
-test: .venv/ready  ## the whole test suite
+test: .venv/dev  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope -q $(PYTEST_ARGS)
 
 test-extra: .venv-extra/ready  ## tests against torch and trl, in an environment of their own
 	$(EXTRA)/python -m pytest -q tests_extra
 
-lint: .venv/ready  ## ruff
+lint: .venv/dev  ## ruff
 	$(BIN)/ruff check
 
-types: .venv/ready  ## mypy, strict
+types: .venv/dev  ## mypy, strict
 	$(BIN)/mypy
 
-layers: .venv/ready  ## import-linter: layers and cycles
+layers: .venv/dev  ## import-linter: layers and cycles
 	$(BIN)/lint-imports --no-logo
 
-docs: .venv/ready  ## every verb, option, step, error code and reject reason is documented
+docs: .venv/dev  ## write the generated parts of docs/, then test that everything is documented
+	$(BIN)/python scripts/docs.py
 	$(BIN)/python -m pytest -q tests/docs
 
 check: test lint types layers docs test-extra  ## everything above
@@ -38,7 +39,7 @@ check: test lint types layers docs test-extra  ## everything above
 bench: .venv-extra/ready  ## the tables of docs/performance.md
 	$(EXTRA)/python benchmarks/run.py
 
-examples: .venv/ready  ## rebuild examples/*/raw from ../shared/data (byte for byte what is committed)
+examples: .venv/core  ## rebuild examples/*/raw from ../shared/data (byte for byte what is committed)
 	$(BIN)/python scripts/make_examples.py
 
 clean:  ## remove environments, caches, lakes and benchmark data
@@ -46,9 +47,15 @@ clean:  ## remove environments, caches, lakes and benchmark data
 	rm -rf examples/*/lake benchmarks/data benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/ready: pyproject.toml constraints.txt scripts/find_python.sh
+# two stamps, so that the demo does not wait for the tools of the tests
+.venv/core: pyproject.toml constraints.txt scripts/find_python.sh
 	@echo "setting up .venv (once; a minute or so)" >&2
 	@"$$(scripts/find_python.sh)" -m venv .venv
+	@$(BIN)/python $(PIP) --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	@echo "adding pytest, mypy, ruff and friends to .venv (once)" >&2
 	@$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 

@@ -136,21 +136,21 @@ def csv_rows(rows: Iterable[Json], columns: list[str], delimiter: str) -> list[b
     return out
 
 
-# Variants of a row that mean the same or that break it; all take and return one row's value or its bytes.
+# Variants of a row that mean the same, or that break it.
 def spaced(row: Json, key: str) -> bytes:
     """A zero-width space after the first word, and trailing spaces."""
     head, _, rest = row[key].partition(" ")
     return dumps({**row, key: f"{head}\u200b {rest}  " if rest else f"{head}\u200b  "})
 
 
-def windows(row: Json, key: str) -> bytes:
-    """CRLF line ends inside the text."""
-    return dumps({**row, key: row[key].replace("\n", "\r\n")})
+def windows(row: Json) -> bytes:
+    """CRLF line ends inside the texts."""
+    return dumps(row).replace(b"\\n", b"\\r\\n")
 
 
-def decomposed(row: Json, *keys: str) -> bytes:
+def decomposed(row: Json) -> bytes:
     """Unicode NFD instead of NFC."""
-    return dumps({**row, **{key: unicodedata.normalize("NFD", row[key]) for key in keys}})
+    return unicodedata.normalize("NFD", dumps(row).decode()).encode()
 
 
 def bad_utf8(row: Json, key: str) -> bytes:
@@ -178,7 +178,7 @@ def cut(row: Json) -> bytes:
     return whole[: len(whole) * 2 // 3].decode(errors="ignore").encode()
 
 
-def pick(values: list[Any], count: int, seed: str, fits: Callable[[Any], bool]) -> list[Any]:
+def pick(values: list[Any], count: int, seed: str, fits: Callable[[Any], object]) -> list[Any]:
     """`count` suitable values in their upstream order."""
     pool = [i for i, value in enumerate(values) if fits(value) and not UNSUITABLE.search(json.dumps(value))]
     return [values[i] for i in sorted(random.Random(seed).sample(pool, min(count, len(pool))))]
@@ -210,5 +210,5 @@ def attribution(files: list[RawFile], mess: list[Mess]) -> str:
             f"- sha256 of the original: `{up.sha256}`\n- licence: {up.license} (`licenses/{up.license_file.name}`)\n"
             f"- changed: {raw.change}\n"
         )
-    table = "\n".join(f"| {m.file} | {m.line or '–'} | {m.what} | {m.fate} |" for m in mess)
+    table = "\n".join(f"| {m.file} | {m.line or 'end'} | {m.what} | {m.fate} |" for m in mess)
     return ATTRIBUTION.format(sources="\n".join(parts), mess=table)

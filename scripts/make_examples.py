@@ -53,31 +53,37 @@ def instances(tasks: list[Json]) -> list[Json]:
 
 def seed_tasks(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     up = shelf.take("sft/self-instruct/seed_tasks.jsonl")
-    rows = instances(pick(up.objects(), 1000, "seed", lambda task: "translat" not in str(task).lower()))
-    change = "one Alpaca row (id, instruction, input, output) per instance; unsuitable topics left out"
-    early = RawFile(name="seed_tasks.jsonl", upstream=up, change=change)
-    early.real(dumps(row) for row in rows[:-24])
-    lists = [row for row in rows[:-24] if row["output"].count("\n") > 2]
-    accented = next(row for row in rows[:-24] if "é" in str(row))
+    lines, tasks = up.lines(), up.objects()
+    keep = [lines[k] for k in range(len(lines)) if not UNSUITABLE.search(lines[k].decode())]
+    rows = [task for task, line in zip(tasks, lines, strict=True) if line in keep]
+    change = "lines unchanged; unsuitable topics left out"
+    early = RawFile(name="seed_tasks.jsonl", upstream=up, change=f"{change}; the last 24 are in seed_tasks_late.jsonl.gz")
+    early.real(keep[:-24])
+    listed = next(row for row in rows if row["instances"][0]["output"].count("\n") > 2)
+    accented = next(row for row in rows if "é" in str(row))
+
+    def answered(k: int, **instance: object) -> bytes:
+        return dumps({**rows[k], "id": f"{rows[k]['id']}_x", "instances": [{"input": "", **instance}]})
+
     early.mess(
         1,
-        (dumps(rows[5]), "exact copy of another row", "merged by exact_dedup"),
-        (spaced(rows[12], "output"), "copy with a zero-width space and trailing spaces", "merged by exact_dedup"),
-        (windows(lists[0], "output"), "copy with CRLF line ends in the text", "merged by exact_dedup"),
-        (decomposed(accented, "instruction", "input", "output"), "copy with decomposed accents (NFD)", "merged by exact_dedup"),
+        (keep[5], "exact copy of another row", "merged by exact_dedup"),
+        (spaced(rows[12], "instruction"), "copy with a zero-width space and trailing spaces", "merged by exact_dedup"),
+        (windows(listed), "copy with CRLF line ends in the text", "merged by exact_dedup"),
+        (decomposed(accented), "copy with decomposed accents (NFD)", "merged by exact_dedup"),
         (b"# exported by hand, do not edit", "a line that is not JSON", "rejected"),
-        (bad_utf8(rows[20], "output"), "a Latin-1 byte (E9) in UTF-8 text", "rejected"),
-        (surrogate(rows[21], "output"), "half a surrogate pair, `\\ud83d`", "rejected"),
+        (bad_utf8(rows[20], "instruction"), "a Latin-1 byte (E9) in UTF-8 text", "rejected"),
+        (surrogate(rows[21], "instruction"), "half a surrogate pair, `\\ud83d`", "rejected"),
         (extended(rows[22], '"score": NaN'), "a NaN, which JSON does not have", "rejected"),
-        (extended(rows[23], '"output": "Another answer."'), "the key `output` twice", "rejected"),
-        (dumps({**rows[24], "output": ""}), "an empty answer", "rejected"),
-        (dumps({**rows[25], "output": ["Paris", "Rome"]}), "`output` is a list", "rejected"),
-        (dumps({"id": "no-answer", "instruction": rows[26]["instruction"]}), "no `output` at all", "rejected"),
+        (extended(rows[23], '"instruction": "Another one."'), "the key `instruction` twice", "rejected"),
+        (answered(24, output=""), "an empty answer", "rejected"),
+        (answered(25, output=["Paris", "Rome"]), "`output` is a list", "rejected"),
+        (answered(26), "no `output` at all", "rejected"),
         (nested(rows[27], 600), "brackets nested 600 deep", "rejected"),
-    )  # fmt: skip
+    )
     early.tail = (cut(rows[30]), "the last line ends in mid-row, without a newline", "rejected")
-    late = RawFile(name="seed_tasks_late.jsonl.gz", upstream=up, change=change)
-    late.real(dumps(row) for row in rows[-24:])
+    late = RawFile(name="seed_tasks_late.jsonl.gz", upstream=up, change=f"{change}; cut off")
+    late.real(keep[-24:])
     whole, _ = late.render("lines")
     body, found = early.render("lines")
     files += [(early, body), (late, packed(whole)[: len(packed(whole)) * 3 // 4])]
@@ -158,11 +164,11 @@ def airline(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 def judged(rows: list[Json]) -> list[tuple[Json, int]]:
     """Pairs on which at least two of the three annotators prefer the same response (1 or 2)."""
     votes = [(row, [row[name] for name in ANNOTATORS]) for row in rows]
-    return [(row, best) for row, vote in votes for best in (1, 2) if vote.count(best) >= 2]  # noqa: PLR2004
+    return [(row, best) for row, vote in votes for best in (1, 2) if vote.count(best) >= 2]
 
 
 def asked(row: Json) -> str:
-    return row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
+    return f"{row['instruction']}\n\n{row['input']}" if row["input"] else str(row["instruction"])
 
 
 def pairs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
@@ -226,7 +232,8 @@ def arena(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     strong, weak = (shelf.take(f"preference/arena-hard-v0.1/{name}.jsonl.gz") for name in ("gpt-4-0314", "gpt-3.5-turbo-0125"))
 
     def said(row: Json) -> tuple[str, str]:
-        return row["messages"][0]["content"], row["messages"][1]["content"]["answer"]
+        asked, answered = row["messages"]
+        return str(asked["content"]), str(answered["content"]["answer"])
 
     other = {row["uid"]: said(row)[1] for row in weak.objects()}
 
@@ -264,7 +271,7 @@ def gsm8k(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
         8,
         (dumps(rows[3]), "copy of another row, without its escapes", "merged by exact_dedup"),
         (spaced(rows[9], "question"), "copy with a zero-width space and trailing spaces", "merged by exact_dedup"),
-        (windows(rows[14], "answer"), "copy with CRLF line ends in the text", "merged by exact_dedup"),
+        (windows(rows[14]), "copy with CRLF line ends in the text", "merged by exact_dedup"),
         (dumps({**rows[20], "answer": rows[20]["answer"].partition("####")[0]}), "no `####`: the answer cannot be found", "rejected"),
         (dumps({**rows[21], "question": ""}), "an empty question", "rejected"),
         (bad_utf8(rows[22], "question"), "a Latin-1 byte (E9) in UTF-8 text", "rejected"),
@@ -282,7 +289,7 @@ def gsm8k(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 
 def svamp(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     up = shelf.take("rlvr/svamp/SVAMP.json")
-    rows = pick(up.json(), 100, "svamp", lambda row: True)  # noqa: ARG005
+    rows = pick(up.json(), 100, "svamp", lambda row: True)
     raw = RawFile(name="svamp.json", upstream=up, change="100 of 1,000 elements of the array, one per line")
     raw.real(dumps(row) for row in rows)
     raw.mess(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -93,11 +94,10 @@ def drive(lake: Lake, node: Node, inputs: Mapping[str, Snapshot]) -> tuple[Draft
         while True:
             results: list[Json] = []
             for task in tasks:
-                done = lake.read_json(task.result)
-                if done is None:
+                if not lake.store.exists(task.result):
                     executed.append(task)
-                    done = execute(lake, Task.from_json(task.to_json()))
-                results.append(done)
+                    execute(lake, Task.from_json(task.to_json()))
+                results.append(json.loads(lake.store.read(task.result)))
             tasks = rounds.send(results)
     except StopIteration as stop:
         return stop.value, executed

@@ -123,7 +123,8 @@ def test_ledger_adds_up_per_source(rng: np.random.Generator) -> None:
         assert total["pieces"] + total["pieces_untrained"] == len(pieces.document)
         assert total["tokens_cut"] == (0 if overflow == "split" else 15 + 21 + 14)
         assert total["tokens_trained"] == pieces.trained.sum()
-    assert ledger["b"]["documents_unpacked"] == 1
+    heads = {name: ledger[name]["documents_unpacked"] for name in ledger}
+    assert heads == {"a": 1, "b": 2}, "the answers of three documents begin beyond the tenth token"
 
 
 @pytest.mark.parametrize(("regime", "policy"), [("preference", "split"), ("rlvr", "split"), ("rlvr", "truncate")])

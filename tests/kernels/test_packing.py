@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def reference(lengths: list[int], capacity: int) -> list[int]:
 def check(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
     offsets, members = best_fit_decreasing(lengths, capacity)
     assert sorted(members.tolist()) == list(range(len(lengths)))
-    packs = [members[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    packs = [members[a:b] for a, b in pairwise(offsets.tolist())]
     assert sorted(capacity - int(lengths[pack].sum()) for pack in packs) == reference(lengths.tolist(), capacity)
     assert all((np.diff(pack) > 0).all() for pack in packs), "items ascend inside a pack"
     firsts = [int(pack[0]) for pack in packs]

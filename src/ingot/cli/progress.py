@@ -74,7 +74,7 @@ class Progress:
 
     def _on_gate(self, event: dict[str, Any]) -> None:
         mark = "ok    " if event["passed"] else "FAILED"
-        self._line(f"  gate {mark} {event['name']}: {event['observed']}")
+        self._line(f"  gate {mark} {event['gate']}: {event['observed']}")
 
     def _line(self, text: str) -> None:
         if self._bar is not None:

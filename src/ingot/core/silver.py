@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
 BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
-DETECT = "ingot.steps.conform:detect_part"
+DETECT = "ingot.steps.detect:detect_part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class MapNode:
             found = yield from self._detect(parts)
         tasks = []
         for name, part in parts:
-            mine = [found[part.path], *steps] if self.formats else steps
+            mine = [found[part.path]["step"], *steps] if self.formats else steps
             body = {"input": part.digest, "steps": mine, "regime": self.regime, "schema": SCHEMA_VERSION}
             tasks.append(
                 Task(
@@ -72,7 +72,9 @@ class MapNode:
         results = yield tasks
         stats: Json = {}
         if self.formats:
-            stats["formats"] = sorted({(n, p.meta.get("uri", ""), _shown(found[p.path])) for n, p in parts})
+            seen = {(n, p.meta.get("uri", "")): found[p.path] for n, p in parts}
+            stats["formats"] = [{"source": n, "uri": uri, "format": d["format"], "why": d["why"]}
+                                for (n, uri), d in sorted(seen.items())]  # fmt: skip
         return draft_of([part_of(result) for result in results], [r["schema"] for r in results],
                         [r["funnel"] for r in results], stats)  # fmt: skip
 
@@ -91,8 +93,8 @@ class MapNode:
             )  # fmt: skip
             order.append((name, uri))
         results = yield tasks
-        step = {key: result["step"] for key, result in zip(order, results, strict=True)}
-        return {part.path: step[name, str(part.meta.get("uri", ""))] for name, part in parts}
+        found = dict(zip(order, results, strict=True))
+        return {part.path: found[name, str(part.meta.get("uri", ""))] for name, part in parts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +189,6 @@ def assets_of(steps: Sequence[object]) -> Mapping[str, bytes]:
 def label(node: str, part: Part) -> str:
     """How people recognise a part: its file when it has one, else the head of its name."""
     return str(part.meta.get("uri") or f"{node} {part.path.rsplit('/', 1)[-1][:12]}".strip())
-
-
-def _shown(step: Json) -> str:
-    spec = step["config"].get("format")
-    return spec if isinstance(spec, str) else str(spec.get("name", "field map")) if isinstance(spec, dict) else str(spec)
 
 
 def part_of(result: Json) -> Part:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot.errors import LoaderError
-from ingot.gold.documents import Documents, Int64s
-from ingot.kernels.gather import IGNORE, copy_tokens, copy_values, count_up, lay_out
+from ingot.gold.documents import DocumentFiles, Int64s
+from ingot.gold.merge import ID_DIGITS
+from ingot.kernels.gather import BEYOND_ROW, IGNORE, copy_tokens, copy_values, fill_packs
 
 Batch = dict[str, Any]
 
@@ -32,12 +33,15 @@ class Index:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How batches look: width (None: the longest row of the batch), the longest possible row, padding, what is trained."""
+    """How batches look.
+
+    max_length: of any row; width: None for the longest row of the batch; label_mask: -1 for trained segment classes, else 0.
+    """
 
     max_length: int
     width: int | None
     pad_id: int
-    trainable: npt.NDArray[np.bool_]
+    label_mask: npt.NDArray[np.int32]
 
 
 class Batches(Protocol):
@@ -55,32 +59,28 @@ class PackedBatches:
     segment, None for padding; samples: the packs.
     """
 
-    documents: Documents
+    documents: DocumentFiles
     index: Index
     shape: Shape
 
     def batch(self, samples: Int64s) -> Batch:
         """The rows of these packs."""
         width = self.shape.width or self.shape.max_length
-        piece, row, column, segment, bounds = lay_out(self.index.first, samples, self.index.length, width)
-        if not len(bounds):
-            raise LoaderError("E708", f"a pack among {samples.tolist()} is longer than {width}")
-        part, local = self.documents.locate(self.index.document[piece])
-        start, length = self.index.start[piece].astype(np.int64), self.index.length[piece].astype(np.int64)
-        tokens, available = self.documents.spans("tokens", part, local)
-        segments, classified = self.documents.spans("segments", part, local)
-        if (start < 0).any() or (start + length > np.minimum(available, classified)).any():
-            raise LoaderError("E708", f"a pack among {samples.tolist()} reaches beyond the end of a document")
-        ids, labels = blank(len(samples), width, self.shape.pad_id)
-        copy_tokens(tokens + 4 * start, segments + start, length, row, column, np.ones(len(piece), np.int64),
-                    self.shape.trainable, ids, labels)  # fmt: skip
-        positions = np.empty((len(samples), width), np.int32)
-        count_up(bounds, positions.reshape(-1))
-        names: list[str | None] = [None] * (len(bounds) - 1)
-        for at, name in zip(segment.tolist(), self.documents.record_ids(part, local), strict=True):
-            names[at] = name
-        return {"input_ids": ids, "labels": labels, "position_ids": positions, "cu_seqlens": bounds,
-                "documents": names, "samples": samples}  # fmt: skip
+        ids, labels, positions = (np.empty((len(samples), width), np.int32) for _ in range(3))
+        first = self.index.first
+        most = int((first[samples + 1] - first[samples]).sum()) + len(samples)  # every row may end in padding
+        bounds, names = np.zeros(most + 1, np.int32), np.empty((most, ID_DIGITS), np.uint8)
+        count = fill_packs(
+            samples, first, self.index.document, self.index.start, self.index.length, self.documents.starts,
+            self.documents.addresses, self.shape.label_mask, self.shape.pad_id, ids, labels, positions, bounds, names,
+        )  # fmt: skip
+        if count < 0:
+            what = f"is longer than {width}" if count == BEYOND_ROW else "reaches beyond the end of a document"
+            raise LoaderError("E708", f"a pack among {samples.tolist()} {what}")
+        text = names[:count].tobytes().decode("ascii")
+        documents = [text[i : i + ID_DIGITS] if text[i] != "\0" else None for i in range(0, len(text), ID_DIGITS)]
+        return {"input_ids": ids, "labels": labels, "position_ids": positions, "cu_seqlens": bounds[: count + 1],
+                "documents": documents, "samples": samples}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class PairBatches:
     and whose labels are all -100; record_ids; samples.
     """
 
-    documents: Documents
+    documents: DocumentFiles
     index: Index
     shape: Shape
 
@@ -111,9 +111,9 @@ class PairBatches:
         out: Batch = {}
         for name, (tokens, classes, length) in responses.items():
             ids, labels = blank(len(samples), width, self.shape.pad_id)
-            copy_tokens(prompt, prompt_classes, prompt_length, row, zero, prompt_length, self.shape.trainable, ids, labels)
+            copy_tokens(prompt, prompt_classes, prompt_length, row, zero, prompt_length, self.shape.label_mask, ids, labels)
             masked = np.minimum((prompt_length == 0).astype(np.int64), length)
-            copy_tokens(tokens, classes, length, row, prompt_length, masked, self.shape.trainable, ids, labels)
+            copy_tokens(tokens, classes, length, row, prompt_length, masked, self.shape.label_mask, ids, labels)
             out |= {f"{name}_input_ids": ids, f"{name}_labels": labels,
                     f"{name}_lengths": (prompt_length + length).astype(np.int32),
                     f"has_{name}": self.documents.present(f"{name}_tokens", part, local)}  # fmt: skip
@@ -137,7 +137,7 @@ class PromptBatches:
     strings (JSON text) or None; record_ids; samples.
     """
 
-    documents: Documents
+    documents: DocumentFiles
     index: Index
     shape: Shape
 

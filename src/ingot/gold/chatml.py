@@ -1,8 +1,8 @@
-"""The built-in ChatML template, rendered from Arrow columns without a Python loop over rows.
+r"""The built-in ChatML template, rendered from Arrow columns without a Python loop over rows.
 
-    <|im_start|>{role}\\n{content}<|im_end|>\\n                               every turn
-    <think>\\n{reasoning}\\n</think>\\n\\n                                     before the content of an assistant turn
-    <tool_call>\\n{"name": ..., "arguments": ...}\\n</tool_call>             after it, one per call, a newline between
+    <|im_start|>{role}\n{content}<|im_end|>\n                                 every turn
+    <think>\n{reasoning}\n</think>\n\n                                         before the content of an assistant turn
+    <tool_call>\n{"name": ..., "arguments": ...}\n</tool_call>               after it, one per call, a newline between
 
 A tool result is a turn of role `tool`. The tools list stands in the system turn, after its content and a blank line (a
 system turn is made when there is none), between <tools> tags in a fixed wording: kernels/segments.py, chatml_constants.
@@ -84,10 +84,16 @@ class Rendering:
         return self.texts(d, d + 1)[0]
 
 
+def whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column as one array; combine_chunks would copy a single chunk."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
 def utf8(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Bytes and int64 offsets of a string array; null is empty."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = whole(array)
     if array.null_count:
         array = pc.fill_null(array, "")
     wide = pa.types.is_large_string(array.type)
@@ -101,8 +107,7 @@ def utf8(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def list_parts(array: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     """Flat values and int64 offsets of a list array; null is empty."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = whole(array)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     at = np.zeros(len(array) + 1, np.int64)
     np.cumsum(lengths, out=at[1:])
@@ -139,7 +144,7 @@ class ChatmlPool:
             d = int(np.searchsorted(at, i, side="right")) - 1
             role = self._role_names[int(order[i])].as_py()
             problems.setdefault(d, ("template_error", {"message": f"chatml has no role {role!r}"}))
-        if len(problems):  # such documents are rendered empty
+        if problems:  # such documents are rendered empty
             keep = np.ones(len(docs), np.bool_)
             keep[list(problems)] = False
             order, at = order[np.repeat(keep, np.diff(at))], np.concatenate([[0], np.cumsum(np.diff(at) * keep)])
@@ -148,8 +153,8 @@ class ChatmlPool:
         tool_row[list(problems)] = -1
         data, classes, offsets, boundary = render_chatml(
             (order, at.astype(np.int64), tool_row, docs.respond, generate), self._buffers, self._tools, self._fixed)
-        for d in np.flatnonzero((docs.respond >= 0) & (boundary < 0)):
-            problems.setdefault(int(d), ("prompt_not_prefix", {"message": "the response does not start with an assistant turn"}))
+        for lost in np.flatnonzero((docs.respond >= 0) & (boundary < 0)).tolist():
+            problems.setdefault(lost, ("prompt_not_prefix", {"message": "the response does not start with an assistant turn"}))
         return Rendering(data=data, classes=classes, offsets=offsets, boundary=boundary, problems=problems)
 
 

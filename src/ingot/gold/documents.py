@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 Int64s = npt.NDArray[np.int64]
 
 
-class Documents:
+class DocumentFiles:
     """The documents of a gold snapshot, kept mapped while this object lives.
 
     `locate` turns numbers into (part, row); the other methods take those. Pickling keeps the paths and maps anew.
     """
 
-    __slots__ = ("_lake", "_offsets", "_paths", "_regime", "_tables", "_values", "starts")
+    __slots__ = ("_lake", "_offsets", "_paths", "_regime", "_tables", "_values", "addresses", "starts")
 
     def __init__(self, lake: Lake, paths: Sequence[str], regime: str) -> None:
         self._lake, self._paths, self._regime = lake, tuple(paths), regime
@@ -50,12 +50,16 @@ class Documents:
                 self._offsets[field.name] = np.array([pair[0] for pair in pairs], np.int64)
                 self._values[field.name] = np.array([pair[1] for pair in pairs], np.int64)
 
+        packed = [name for name in ("tokens", "segments", "record_id") if name in self._offsets]
+        # what kernels.gather.fill_packs reads conversations through
+        self.addresses: Int64s = np.stack([table[name] for name in packed for table in (self._offsets, self._values)])
+
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def __reduce__(self) -> tuple[object, ...]:
         """Addresses mean nothing elsewhere: map the files again."""
-        return (Documents, (self._lake, self._paths, self._regime))
+        return (DocumentFiles, (self._lake, self._paths, self._regime))
 
     def locate(self, numbers: npt.NDArray[Any]) -> tuple[Int64s, Int64s]:
         """(part, row in it) of documents by number."""
@@ -103,8 +107,7 @@ def _addresses(array: Any) -> tuple[int, int]:
 
 
 def pack_members(lake: Lake, snapshot: Snapshot, pack: int) -> list[dict[str, Any]]:
-    """What one row of a gold snapshot is made of, in order: record_id, document, start and length of each piece, and
-    the column at which it begins."""
+    """What one row of a gold snapshot is made of: record_id, document, start, length and column of each piece, in order."""
     index = lake.open_ipc(snapshot.draft.files["packs"])
     packs = index.column("pack").combine_chunks().to_numpy()
     first, last = (int(np.searchsorted(packs, pack, side)) for side in ("left", "right"))
@@ -113,7 +116,7 @@ def pack_members(lake: Lake, snapshot: Snapshot, pack: int) -> list[dict[str, An
         raise LoaderError("E711", f"{snapshot.node} has {count} packs, none is number {pack}", where=snapshot.node)
     members: list[dict[str, Any]] = index.slice(first, last - first).drop_columns(["pack"]).to_pylist()
     regime = str(snapshot.draft.stats["regime"])
-    documents = Documents(lake, [part.path for part in snapshot.draft.parts], regime)
+    documents = DocumentFiles(lake, [part.path for part in snapshot.draft.parts], regime)
     numbers = np.array([member["document"] for member in members], np.int64)
     names, column = documents.record_ids(*documents.locate(numbers)), 0
     for name, member in zip(names, members, strict=True):

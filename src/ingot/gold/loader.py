@@ -7,20 +7,23 @@ and the loader's state is one number, that of the next sample: it resumes exactl
 A batch may straddle two epochs. Only the end of the last epoch leaves a remainder: with drop_last it is not given out,
 without it the last batch is short, by ranks differing in at most one sample, and a rank without one gets no batch.
 
-Cost: MEASURED_LOADER
+Cost: shuffled rows of 4,096 tokens, 8 to a batch, ids, labels, positions and document ids: 205-247 million tokens per CPU
+second in a process where copying rows of ids and labels out of a numpy memmap gave 740-870 (three alternating runs,
+45 M tokens in the page cache, two shared, loaded cores). Opening takes 4-7 ms.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingot.errors import LoaderError
 from ingot.gold.batches import REGIMES, Batch, Batches, Shape, read_index
-from ingot.gold.documents import Documents
+from ingot.gold.documents import DocumentFiles, Int64s
 from ingot.gold.segments import trainable
 from ingot.kernels.permute import permute
 
@@ -100,21 +103,20 @@ class Loader:
             if not self.drop_last:
                 self.consumed += wanted  # the other ranks take what is left
             raise StopIteration
-        mine = self.order(np.arange(self.consumed + self.rank, self.consumed + wanted, self.world_size))
+        mine = self.order(self.consumed + self.rank, self.consumed + wanted, self.world_size)
         self.consumed += wanted
         batch = self._batches.batch(mine)
         return batch if self._torch is None else _tensors(batch, self._torch)
 
-    def order(self, positions: Any) -> Any:
-        """The samples at these positions of the endless global order."""
-        epochs, at = np.divmod(np.asarray(positions, np.int64), self.samples)
-        if not self.shuffle:
-            return at
-        out = np.empty(len(at), np.int64)
-        for epoch in sorted(set(epochs.tolist())):
-            here = epochs == epoch
-            out[here] = permute(at[here], self.samples, seed=self.seed, epoch=epoch)
-        return out
+    def order(self, start: int, stop: int, step: int = 1) -> Int64s:
+        """The samples at positions range(start, stop, step) of the endless global order."""
+        out = []
+        while start < stop:
+            epoch, at = divmod(start, self.samples)
+            here = np.arange(at, min(self.samples, at + stop - start), step)
+            out.append(permute(here, self.samples, seed=self.seed, epoch=epoch) if self.shuffle else here)
+            start += step * len(here)
+        return out[0] if len(out) == 1 else np.concatenate([np.zeros(0, np.int64), *out])
 
     @property
     def epoch(self) -> int:
@@ -148,9 +150,10 @@ class Loader:
         self.consumed = epoch * self.samples + sample
 
 
-def _check(*, batch_size: int, seed: int, rank: int, world_size: int, epochs: int | None) -> None:
+def _check(*, batch_size: Any, seed: Any, rank: Any, world_size: Any, epochs: Any) -> None:
+    last = world_size - 1 if isinstance(world_size, int) else None
     ranges = {
-        "batch_size": (batch_size, 1, None), "world_size": (world_size, 1, None), "rank": (rank, 0, world_size - 1),
+        "batch_size": (batch_size, 1, None), "world_size": (world_size, 1, None), "rank": (rank, 0, last),
         "seed": (seed, 0, 2**64 - 1), "epochs": (1 if epochs is None else epochs, 1, None),
     }  # fmt: skip
     for name, (value, low, high) in ranges.items():
@@ -159,7 +162,7 @@ def _check(*, batch_size: int, seed: int, rank: int, world_size: int, epochs: in
             raise LoaderError("E704", f"{name}={value!r}: it must be an integer {bound}")
 
 
-def _open(lake: Lake, snapshot: Snapshot, train_on: Sequence[str] | None, pad_to: int | None) -> tuple[int, Batches]:
+def _open(lake: Lake, snapshot: Snapshot, train_on: Sequence[str] | None, pad_to: Any) -> tuple[int, Batches]:
     """(samples of an epoch, what makes batches of them)."""
     stats = snapshot.draft.stats
     if "packs" not in snapshot.draft.files or stats.get("regime") not in REGIMES:
@@ -176,23 +179,25 @@ def _open(lake: Lake, snapshot: Snapshot, train_on: Sequence[str] | None, pad_to
         raise LoaderError("E704", f"pad_to={pad_to!r}: it must be an integer of at least {smallest}",
                           next="use pad_to=None, or build the split with a smaller gold.max_length")  # fmt: skip
     shape = Shape(max_length=size, width=pad_to, pad_id=int(stats["pad_id"]),
-                  trainable=trainable(stats["train_on"] if train_on is None else train_on))  # fmt: skip
-    documents = Documents(lake, [part.path for part in snapshot.draft.parts], regime)
+                  label_mask=-trainable(stats["train_on"] if train_on is None else train_on).astype(np.int32))  # fmt: skip
+    documents = DocumentFiles(lake, [part.path for part in snapshot.draft.parts], regime)
     batches: Batches = REGIMES[regime](documents=documents, index=index, shape=shape)
     return samples, batches
 
 
 def _import_torch() -> Any:
     try:
-        import torch
+        return import_module("torch")
     except ImportError as error:
         raise LoaderError("E709", "as_torch=True needs PyTorch, which is not installed", next="pip install torch") from error
-    return torch
 
 
 def _tensors(batch: Batch, torch: Any) -> Batch:
-    """Arrays as tensors without a copy where the type allows: ids, labels and positions become int64, which embeddings and
-    losses want; cu_seqlens and lengths stay int32, which attention kernels want."""
+    """Arrays as tensors, without a copy where the type allows.
+
+    Ids, labels and positions become int64, which embeddings and losses want; cu_seqlens and lengths stay int32, which
+    attention kernels want.
+    """
     out: Batch = {}
     for name, value in batch.items():
         if not isinstance(value, np.ndarray):

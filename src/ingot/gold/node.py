@@ -11,25 +11,37 @@ documents depend on max_length only where the policy rejects by it (drop, trunca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingot.core.fingerprint import fingerprint
 from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
+from ingot.core.ops import count, value_counts
 from ingot.core.silver import label, merge_funnels
+from ingot.core.step import Outcome
 from ingot.core.task import Json, Task
 from ingot.gold import merge, pack
-from ingot.gold.overflow import Overflow, overflow_of
+from ingot.gold.overflow import Lists, Overflow, overflow_of
+from ingot.gold.segments import trainable
+from ingot.gold.template import TemplateSource, resolve_template
+from ingot.gold.tokenizer import Tokenizer, TokenizerFiles, load_tokenizer
 from ingot.schema.digest import schema_text
+from ingot.schema.records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
 TOKENIZE_VERSION = 1
+_FILES = ("tokenizer", "config", "chat_template")
+_BUILDING = Lock()
 
 
 class GoldConfig(BaseModel):
@@ -44,6 +56,129 @@ class GoldConfig(BaseModel):
     overflow: Overflow | None = Field(
         None, description="What happens to longer documents: split, truncate, drop or error; default split for sft, else drop."
     )
+
+
+def gold_nodes(config: GoldConfig, *, silver: str, regime: str, base: Path, splits: Sequence[str]) -> list[GoldTokens | GoldSplit]:
+    """The nodes of a `gold:` section over a silver node: gold.tokens, then one per split. Reads the tokenizer's files."""
+    trainable(config.train_on)
+    files = load_tokenizer(config.tokenizer, base)
+    tokens = GoldTokens(name="gold.tokens", inputs=(silver,), regime=regime, files=files,
+                        template=resolve_template(config.template, base, files))  # fmt: skip
+    return [tokens, *(GoldSplit(name=f"gold.{split}", inputs=(tokens.name,), regime=regime, split=split, config=config)
+                      for split in splits)]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldTokens:
+    """Tokens and segments of every record of a silver node, all splits, in parts sorted by record_id."""
+
+    name: str
+    inputs: tuple[str, ...]
+    regime: str
+    files: TokenizerFiles
+    template: TemplateSource
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        """The tokenizer's files and the template's text."""
+        found = [*(getattr(self.files, name) for name in _FILES), (self.template.source or "").encode()]
+        return {sha256(data).hexdigest(): data for data in found if data}
+
+    @property
+    def changes(self) -> Sequence[Mapping[str, str]]:
+        return ()
+
+    def remember(self, lake: Lake) -> None:
+        """Nothing to keep."""
+
+    def describe(self) -> Json:
+        return {"regime": self.regime, "tokenizer": self.files.digest, "template": self._template,
+                "schema": SCHEMA_VERSION, "version": TOKENIZE_VERSION}  # fmt: skip
+
+    @property
+    def _template(self) -> str:
+        """What identifies the template: the built-in's name, or the sha256 of its text."""
+        text = self.template.source
+        return self.template.name if text is None else sha256(text.encode()).hexdigest()
+
+    def build(self, lake: Lake, inputs: Mapping[str, Snapshot]) -> Rounds:
+        """One round, one task per silver part."""
+        del lake
+        before = inputs[self.inputs[0]].draft
+        results = yield [self._task(part) for part in before.parts]
+        parts = tuple(Part(path=r["path"], rows=r["rows"], bytes=r["bytes"], digest=r["digest"], rejects=r["rejects"],
+                           meta=r["meta"]) for r in results)  # fmt: skip
+        schemas = sorted({r["schema"] for r in results})
+        splits: dict[str, Json] = {}
+        for part in parts:
+            for name, counts in part.meta["splits"].items():
+                mine = splits.setdefault(name, {"rows": 0, "tokens": 0})
+                splits[name] = {key: mine[key] + counts[key] for key in mine}
+        content = {"schema": schemas, "parts": sorted(fingerprint(part.digest) for part in parts)}
+        stats = {"regime": self.regime, "splits": dict(sorted(splits.items())),
+                 "pad_id": results[0]["pad_id"] if results else 0}  # fmt: skip
+        return Draft(
+            parts=parts, rows=sum(part.rows for part in parts), digest=fingerprint(content), schema=" ".join(schemas),
+            funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats, licenses=dict(before.licenses),
+        )  # fmt: skip
+
+    def _task(self, part: Part) -> Task:
+        files = {name: sha256(data).hexdigest() for name in _FILES if (data := getattr(self.files, name))}
+        asset = self.template.source is not None
+        how: Json = {"regime": self.regime, "files": files, "template": self._template, "template_is_asset": asset}
+        key = {"op": "tokenize", "version": TOKENIZE_VERSION, "schema": SCHEMA_VERSION, "input": part.digest, **how}
+        return Task(
+            key=fingerprint(key), op="ingot.gold.node:tokenize_part", node=self.name,
+            place=f"{folder(self.name)}/parts", label=label(self.name, part),
+            params={"input": part.path, "template_name": self.template.name, **how},
+        )  # fmt: skip
+
+
+def tokenize_part(lake: Lake, task: Task) -> Json:
+    """Tokens of one silver part. params: input, regime, files (assets), template (an asset or a built-in name)."""
+    from ingot.gold.tokenize import TokenizeSpec, tokenize_table
+
+    params = task.params
+    text = lake.asset(params["template"]).decode() if params["template_is_asset"] else None
+    source = TemplateSource(name=params["template_name"], source=text)
+    tokenizer = _tokenizer(lake, tuple(sorted(params["files"].items())))
+    table = lake.read_parquet(params["input"])
+    tokens, rejects, notes = tokenize_table(table, TokenizeSpec(regime=params["regime"], template=source), tokenizer)
+    size = lake.write_ipc(task.path(".arrow"), tokens)
+    if len(rejects):
+        lake.write_parquet(task.path("-rejects.parquet"), rejects)
+    pad = tokenizer.id_of(tokenizer.pad)
+    return {
+        "path": task.path(".arrow"),
+        "rows": len(tokens),
+        "bytes": size,
+        "digest": merge.token_sums(tokens),
+        "schema": schema_text(tokens.schema),
+        "rejects": task.path("-rejects.parquet") if len(rejects) else None,
+        "funnel": [count("tokenize", table, Outcome(kept=tokens, rejects=rejects, notes=notes))],
+        "meta": {"splits": _split_sizes(tokens), "source": value_counts(tokens, "source")},
+        "pad_id": pad if pad is not None else tokenizer.id_of(tokenizer.eos) or 0,
+    }
+
+
+@lru_cache(maxsize=2)
+def _build_tokenizer(lake: Lake, files: tuple[tuple[str, str], ...]) -> Tokenizer:
+    return Tokenizer(TokenizerFiles(**{name: lake.asset(asset) for name, asset in files}))
+
+
+def _tokenizer(lake: Lake, files: tuple[tuple[str, str], ...]) -> Tokenizer:
+    """The tokenizer of these assets: a large one takes a second to build, so tasks in one process share it."""
+    with _BUILDING:
+        return _build_tokenizer(lake, files)
+
+
+def _split_sizes(tokens: pa.Table) -> dict[str, dict[str, int]]:
+    """Rows and tokens of each split: what the number of buckets is computed from."""
+    lengths = sum(Lists.of(tokens, name).lengths for name in tokens.column_names if name.endswith("tokens"))
+    sizes = pa.table({"split": tokens.column("split"), "tokens": pa.array(lengths)}).group_by("split")
+    found = sizes.aggregate([("tokens", "sum"), ([], "count_all")]).to_pylist()
+    return {row["split"]: {"rows": row["count_all"], "tokens": row["tokens_sum"]}
+            for row in sorted(found, key=lambda row: str(row["split"]))}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +198,17 @@ class GoldSplit:
 
     def __post_init__(self) -> None:
         overflow_of(self.regime, self.config.overflow)
+
+    @property
+    def assets(self) -> Mapping[str, bytes]:
+        return {}
+
+    @property
+    def changes(self) -> Sequence[Mapping[str, str]]:
+        return ()
+
+    def remember(self, lake: Lake) -> None:
+        """Nothing to keep."""
 
     @property
     def overflow(self) -> Overflow:

@@ -8,7 +8,7 @@
 A piece in which no token is trained teaches nothing and is not packed; a document without one is rejected as
 no_trained_tokens. The first token of a piece is never trained: what precedes it is not in its row. Length of a
 preference row is prompt plus longer response, of an RLVR row its prompt.
-Cost: counting trained tokens reads one byte per token, MEASURED_COUNT
+Cost: counting trained tokens reads one byte per token, at 560-730 million tokens per CPU second (measured as the whole of `pack_split`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,8 @@ def per_source(table: pa.Table, regime: str, pieces: Pieces, max_length: int) ->
     in_packs[pieces.document[packed]] = True
 
     def total(group: Any, values: Any) -> list[int]:
-        return np.bincount(group, weights=values, minlength=len(names)).astype(np.int64).tolist()
+        sums: list[int] = np.bincount(group, weights=values, minlength=len(names)).astype(np.int64).tolist()
+        return sums
 
     columns = {
         "documents": total(of_document, np.ones(len(table))),

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingot.gold.chatml import Documents, Problem, Rendering
-from ingot.gold.template import GENERATION_CLOSE, GENERATION_OPEN, ChatTemplate, Message, TemplateFailure
+from ingot.gold.template import GENERATION_CLOSE, GENERATION_OPEN, ChatTemplate, Message, TemplateRefusalError
 from ingot.gold.tokenizer import RESERVED
 from ingot.kernels.segments import (
     ASSISTANT,
@@ -67,8 +68,8 @@ class _Span:
     field: int = -1
 
 
-class _Refused(Exception):
-    """This row cannot be rendered with certainty: reason and evidence."""
+class _RefusedError(Exception):
+    """The row cannot be rendered with certainty: reason and evidence."""
 
     def __init__(self, reason: str, **evidence: Any) -> None:
         super().__init__(reason)
@@ -194,9 +195,9 @@ def _unmark(text: str) -> tuple[str, list[tuple[int, int, int]], list[tuple[int,
             spans.append((open_at, at, open_field))
             open_field = -1
         else:
-            raise _Refused("ambiguous_spans", message="the template cuts a field in two", near=text[max(0, last - 80):last])
+            raise _RefusedError("ambiguous_spans", message="the template cuts a field in two", near=text[max(0, last - 80):last])
     if open_field >= 0:
-        raise _Refused("ambiguous_spans", message="the template cuts a field's end", near=text[-80:])
+        raise _RefusedError("ambiguous_spans", message="the template cuts a field's end", near=text[-80:])
     return "".join([*pieces, text[last:]]), spans, generated
 
 
@@ -227,11 +228,11 @@ class JinjaRenderer:
                     boundary[d] = self._boundary(text, prompt, tools)
                 texts.append(text.encode())
                 classes.append(_paint(text, spans))
-            except _Refused as refused:
+            except _RefusedError as refused:
                 problems[d] = refused.problem
                 texts.append(b"")
                 classes.append(np.empty(0, np.uint8))
-            except TemplateFailure as failure:
+            except TemplateRefusalError as failure:
                 problems[d] = ("template_error", {"message": str(failure)[:500]})
                 texts.append(b"")
                 classes.append(np.empty(0, np.uint8))
@@ -243,9 +244,9 @@ class JinjaRenderer:
                   notes: Counter[str]) -> tuple[str, list[_Span]]:
         plain = self._template.render(messages, tools, generate=generate)
         if RESERVED.search(plain):
-            raise _Refused("reserved_characters", character=ascii(RESERVED.search(plain)[0]))  # type: ignore[index]
+            raise _RefusedError("reserved_characters", character=ascii(RESERVED.search(plain)[0]))  # type: ignore[index]
         if self._control and (found := self._control.search(_unmarked(messages, tools))):
-            raise _Refused("special_literal", token=found[0], message="in a tool's schema, an argument's key or an id")
+            raise _RefusedError("special_literal", token=found[0], message="in a tool's schema, an argument's key or an id")
         fields, spans, generated = self._marked(plain, messages, tools, generate)
         self._complete(fields, spans, notes)
         return plain, self._turns(plain, fields, spans, generated, messages, notes)
@@ -258,10 +259,10 @@ class JinjaRenderer:
             marker = _Marker(outside=outside)
             marked = marker.messages(messages)
             if len(marker.fields) > _MOST_FIELDS:
-                raise _Refused("ambiguous_spans", message=f"more than {_MOST_FIELDS} texts in one row")
+                raise _RefusedError("ambiguous_spans", message=f"more than {_MOST_FIELDS} texts in one row")
             try:
                 clean, *found = _unmark(self._template.render(marked, tools, generate=generate, marks=True))
-            except (TemplateFailure, _Refused) as error:
+            except (TemplateRefusalError, _RefusedError) as error:
                 last_error[0] = error
                 return None
             return (marker.fields, found) if clean == plain else None
@@ -272,9 +273,9 @@ class JinjaRenderer:
             outside: frozenset[tuple[int, int]] = frozenset()
             best = attempt(outside)
             if best is None:
-                if isinstance(last_error[0], _Refused):
+                if isinstance(last_error[0], _RefusedError):
                     raise last_error[0]
-                raise _Refused("ambiguous_spans", message="the template renders marked text differently")
+                raise _RefusedError("ambiguous_spans", message="the template renders marked text differently")
             fields = best[0]
             edges = [(i, side) for i, f in enumerate(fields) for side, space in enumerate((f.lead, f.trail)) if space]
             for edge in edges:
@@ -293,9 +294,9 @@ class JinjaRenderer:
             if times[i] == 0 and f.kind == THINKING:
                 dropped.add(f.message)
             elif times[i] == 0:
-                raise _Refused("content_not_rendered", message=f.message, field=f.what, text=f.text[:200])
+                raise _RefusedError("content_not_rendered", message=f.message, field=f.what, text=f.text[:200])
             elif times[i] > 1 and f.kind in (ASSISTANT, THINKING, TOOL_CALL):
-                raise _Refused("ambiguous_spans", message=f"{f.what} of message {f.message} is rendered {times[i]} times")
+                raise _RefusedError("ambiguous_spans", message=f"{f.what} of message {f.message} is rendered {times[i]} times")
         if dropped:
             notes["thinking_dropped"] += len(dropped)
 
@@ -334,7 +335,7 @@ class JinjaRenderer:
             start, stop = min(own[0][0], first.start), own[-1][1]
             lead_kind = first.kind
         out = [_Span(start=start, end=first.start, kind=lead_kind, owned=True)] if start is not None else []
-        for a, b in zip(turn, turn[1:], strict=False):
+        for a, b in pairwise(turn):
             kind = TOOL_CALL if TOOL_CALL in (a.kind, b.kind) else THINKING if THINKING in (a.kind, b.kind) else a.kind
             out += [a, _Span(start=a.end, end=b.start, kind=kind, owned=True)]
         return [*out, turn[-1], *self._ending(text, last, after, stop, notes)]
@@ -358,7 +359,7 @@ class JinjaRenderer:
         if at >= 0 and not text[last.end:at].strip():
             return [_Span(start=last.end, end=at + len(end), kind=END_OF_TURN, owned=True)]
         if stop is None and last.kind == TOOL_CALL:
-            raise _Refused("ambiguous_spans", message="nothing shows where the tool call ends", near=text[last.end:after][:80])
+            raise _RefusedError("ambiguous_spans", message="nothing shows where the tool call ends", near=text[last.end:after][:80])
         notes["turns_without_terminator"] += 1
         return [_Span(start=last.end, end=max(stop, last.end), kind=last.kind, owned=True)] if stop is not None else []
 
@@ -367,7 +368,7 @@ class JinjaRenderer:
         head = self._template.render(prompt, tools, generate=True)
         if not text.startswith(head):
             same = next((i for i, (a, b) in enumerate(zip(text, head, strict=False)) if a != b), min(len(text), len(head)))
-            raise _Refused("prompt_not_prefix", prompt=head[same:same + 80], whole=text[same:same + 80])
+            raise _RefusedError("prompt_not_prefix", prompt=head[same:same + 80], whole=text[same:same + 80])
         return len(head.encode())
 
 

@@ -42,7 +42,7 @@ class TemplateSource:
     source: str | None = None
 
 
-class TemplateFailure(Exception):
+class TemplateRefusalError(Exception):
     """A template refused one row: its message is the row's evidence."""
 
 
@@ -121,7 +121,7 @@ class ChatTemplate:
 
     def render(self, messages: list[Message], tools: list[Any] | None, *, generate: bool = False,
                marks: bool = False) -> str:
-        """The text of a conversation; TemplateFailure when the template refuses it."""
+        """The text of a conversation; TemplateRefusalError when the template refuses it."""
         try:
             return self._template.render(messages=messages, tools=tools, documents=None, add_generation_prompt=generate,
                                          generation_marks=marks, **self._globals)
@@ -130,12 +130,12 @@ class ChatTemplate:
                 raise GoldError("E608", f"the chat template {self.source.name!r} asks for today's date (strftime_now)",
                                 where="gold.template",
                                 next="write a fixed date into a copy of the template and name that file") from error
-            raise TemplateFailure(f"undefined: {error}") from error
+            raise TemplateRefusalError(f"undefined: {error}") from error
         except jinja2.TemplateError as error:
-            raise TemplateFailure(str(error) or type(error).__name__) from error
+            raise TemplateRefusalError(str(error) or type(error).__name__) from error
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError,
                 OverflowError) as error:
-            raise TemplateFailure(f"{type(error).__name__}: {error}") from error
+            raise TemplateRefusalError(f"{type(error).__name__}: {error}") from error
 
     @cached_property
     def marks_generation(self) -> bool:
@@ -148,7 +148,7 @@ class ChatTemplate:
         ask = [{"role": "user", "content": "A"}]
         try:
             without, whole = self.render(ask, None), self.render(ask, None, generate=True)
-        except TemplateFailure:
+        except TemplateRefusalError:
             return ""
         return whole[len(without):] if whole.startswith(without) else ""
 
@@ -162,7 +162,7 @@ class ChatTemplate:
                        {"role": "assistant", "content": None, "tool_calls": [call]}):
             try:
                 text = self.render([ask, answer], None)
-            except TemplateFailure:
+            except TemplateRefusalError:
                 continue
             _, _, after = text.rpartition("textmarkr" if answer["content"] else "callmarkr")
             found += self._terminator(after, plain=bool(answer["content"]))

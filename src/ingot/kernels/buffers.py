@@ -1,7 +1,8 @@
 """Arrow string and binary columns as flat buffers, and the two memory accesses that all byte kernels share.
 
 What: `byte_rows` gives (bytes, offsets, validity) of a column, `string_array` makes a column of them; `load64` and
-`copy_bytes` are for kernels. Guarantee: text is never copied on the way in; slices, nulls and both widths are understood.
+`copy_bytes` are for kernels. Guarantee: text is never copied on the way in; slices, nulls and both widths are
+understood.
 Cost: O(rows) for the offsets. `copy_bytes` moves 0.6 GB/s of 8-byte, 1.4 of 30-byte and 8.9 of 500-byte texts per CPU
 second, warm caches (the naive loop over signed indices 0.25, 0.56 and 1.0).
 """
@@ -36,19 +37,23 @@ def byte_rows(rows: pa.Array) -> tuple[Bytes, Ints, Bools | None]:
     else:
         width = np.int64 if wide else np.int32
         offsets = np.frombuffer(places, width)[rows.offset : rows.offset + len(rows) + 1].astype(np.int64)
-    data = np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(0, np.uint8)
-    if data.flags.writeable:  # one compiled version of each kernel, not two
-        data = data.view()
-        data.flags.writeable = False
+    data = frozen(content if content is not None else b"")
     valid = rows.is_valid().to_numpy(zero_copy_only=False) if rows.null_count else None
     return data, offsets, valid
+
+
+def frozen(buffer: Any) -> Bytes:
+    """A read-only view of a buffer; read-only everywhere, so that each kernel is compiled once and not twice."""
+    data = np.frombuffer(buffer, np.uint8) if len(buffer) else np.zeros(0, np.uint8)
+    data.flags.writeable = False
+    return data
 
 
 def text_offsets(sizes: Ints) -> npt.NDArray[np.int32]:
     """Offsets of strings with these byte sizes; more than one Arrow string array can hold is refused."""
     total = int(sizes.sum())
     if total > _LIMIT:
-        raise OverflowError(f"{total} bytes of text do not fit one Arrow string array of {_LIMIT}; use fewer rows per part")
+        raise OverflowError(f"{total} bytes of text do not fit one Arrow string array; use fewer rows per part")
     offsets = np.zeros(len(sizes) + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
     return offsets
@@ -62,7 +67,7 @@ def string_array(offsets: npt.NDArray[np.int32], text: Bytes, valid: Bools | Non
     return pa.StringArray.from_buffers(size, pa.py_buffer(offsets), pa.py_buffer(text), bitmap, nulls)
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True, inline="always")
 def load64(data: Any, i: Any) -> Any:
     """Eight bytes at i as a little-endian word; LLVM merges the loads into one (a signed index would prevent it)."""
     j = np.uint64(i)
@@ -78,8 +83,8 @@ def load64(data: Any, i: Any) -> Any:
     )
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def copy_bytes(data: Any, lo: int, hi: int, out: Any, o: int) -> None:
+@njit(nogil=True, cache=True)
+def copy_bytes(data: Any, lo: int, hi: int, out: Any, o: Any) -> None:
     """data[lo:hi] to out at o. Slices first: an index that may be negative keeps LLVM from vectorising the copy."""
     source, target = data[lo:hi], out[o : o + hi - lo]
     for k in range(hi - lo):

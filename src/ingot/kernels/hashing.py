@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from ingot.kernels.buffers import byte_rows, copy_bytes, load64, string_array
+from ingot.kernels.buffers import Bools, Bytes, Ints, byte_rows, copy_bytes, frozen, load64, string_array
 
 Words = npt.NDArray[np.uint64]
 
@@ -38,14 +38,18 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 
 def hash128(array: pa.Array, prefix: bytes = b"") -> tuple[Words, Words]:
     """(hi, lo) of prefix + value for each value of a string or binary array: XXH64 with SEED_A and with SEED_B."""
-    data, offsets, valid = byte_rows(array)
-    usable = np.ones(len(array), np.bool_) if valid is None else valid
-    return _hash_rows(data, offsets, usable, _frozen(prefix), np.uint64(SEED_A), np.uint64(SEED_B))  # type: ignore[no-any-return]
+    return hash128_spans(*byte_rows(array), prefix)
+
+
+def hash128_spans(data: Bytes, offsets: Ints, valid: Bools | None, prefix: bytes = b"") -> tuple[Words, Words]:
+    """`hash128` of data[offsets[i]:offsets[i+1]]."""
+    usable = np.ones(len(offsets) - 1, np.bool_) if valid is None else valid
+    return _hash_rows(data, offsets, usable, frozen(prefix), np.uint64(SEED_A), np.uint64(SEED_B))
 
 
 def xxh64(data: bytes, seed: int = 0) -> int:
     """XXH64 of one byte string."""
-    return int(hash_span(_frozen(data), 0, len(data), np.uint64(seed)))
+    return int(hash_span(frozen(data), 0, len(data), np.uint64(seed)))
 
 
 def hex_ids(hi: Words, lo: Words) -> pa.StringArray:
@@ -75,28 +79,24 @@ def item_ids(record_ids: pa.Array, items: npt.NDArray[np.int32]) -> pa.StringArr
     return string_array(np.arange(0, 32 * len(items) + 1, 32, dtype=np.int32), text)
 
 
-def _frozen(data: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(data, np.uint8)  # read-only, as Arrow's buffers are: one compiled version of each kernel
-
-
 # -- kernels: XXH64 ----------------------------------------------------------------------------------------------------
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True, inline="always")
 def _rotate(x: Any, by: int) -> Any:
     return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True, inline="always")
 def round64(lane: Any, word: Any) -> Any:
     """One XXH64 round: a 64-bit word into a lane."""
     return _rotate(lane + word * _P2, 31) * _P1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _start(seed: Any) -> Any:
     return seed + _P1 + _P2, seed + _P2, seed + np.uint64(0), seed - _P1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _stripes(lanes: Any, data: Any, i: int, hi: int) -> Any:
     """Fold the whole 32-byte stripes of data[i:hi] into four lanes."""
     a, b, c, d = lanes
@@ -109,7 +109,7 @@ def _stripes(lanes: Any, data: Any, i: int, hi: int) -> Any:
     return a, b, c, d
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _merge(lanes: Any) -> Any:
     a, b, c, d = lanes
     h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
@@ -118,7 +118,7 @@ def _merge(lanes: Any) -> Any:
     return h
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _finish(h: Any, data: Any, i: int, hi: int) -> Any:
     """The last data[i:hi], fewer than 32 bytes, and the avalanche."""
     while i + 8 <= hi:
@@ -139,7 +139,7 @@ def _finish(h: Any, data: Any, i: int, hi: int) -> Any:
     return avalanche(h)
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True, inline="always")
 def avalanche(h: Any) -> Any:
     """XXH64's final mixing: every bit of h reaches every bit of the result. A permutation of 64-bit words."""
     h = (h ^ (h >> np.uint64(33))) * _P2
@@ -147,7 +147,7 @@ def avalanche(h: Any) -> Any:
     return h ^ (h >> np.uint64(32))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def hash_span(data: Any, lo: int, hi: int, seed: Any) -> Any:
     """XXH64 of data[lo:hi]."""
     size = np.uint64(hi - lo)
@@ -157,7 +157,7 @@ def hash_span(data: Any, lo: int, hi: int, seed: Any) -> Any:
     return _finish(h, data, lo + ((hi - lo) & ~31), hi)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _joined(head: Any, prefix: int, take: int, data: Any, lo: int, hi: int, seed: Any) -> Any:
     """XXH64 of head[:prefix] + data[lo:hi], where head[prefix:prefix+take] already holds the first bytes of data.
 
@@ -173,8 +173,8 @@ def _joined(head: Any, prefix: int, take: int, data: Any, lo: int, hi: int, seed
 
 
 # -- kernels: columns --------------------------------------------------------------------------------------------------
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _hash_rows(data: Any, offsets: Any, usable: Any, prefix: Any, seed_a: Any, seed_b: Any) -> Any:
+@njit(nogil=True, cache=True)
+def _hash_rows(data: Any, offsets: Any, usable: Any, prefix: Any, seed_a: Any, seed_b: Any) -> tuple[Words, Words]:
     n, size = len(usable), len(prefix)
     hi, lo = np.empty(n, np.uint64), np.empty(n, np.uint64)
     head = np.empty(size + 32, np.uint8)
@@ -195,21 +195,21 @@ def _hash_rows(data: Any, offsets: Any, usable: Any, prefix: Any, seed_a: Any, s
     return hi, lo
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _put_hex(word: Any, out: Any, o: int) -> None:
     for k in range(16):
         digit = np.int64((word >> np.uint64(60 - 4 * k)) & np.uint64(15))
         out[o + k] = digit + (0x30 if digit < 10 else 0x57)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _write_hex(hi: Any, lo: Any, out: Any) -> None:
     for r in range(len(hi)):
         _put_hex(hi[r], out, 32 * r)
         _put_hex(lo[r], out, 32 * r + 16)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+@njit(nogil=True, cache=True)
 def _write_items(data: Any, offsets: Any, items: Any, seed_a: Any, seed_b: Any, out: Any) -> None:
     text = np.empty(52, np.uint8)  # an id, a colon, the digits of an int64
     for r in range(len(items)):
@@ -229,3 +229,53 @@ def _write_items(data: Any, offsets: Any, items: Any, seed_a: Any, seed_b: Any, 
         size = 33 + digits
         _put_hex(hash_span(text, 0, size, seed_a), out, 32 * r)
         _put_hex(hash_span(text, 0, size, seed_b), out, 32 * r + 16)
+
+
+# -- kernels: folding hashes (schema/digest.py says what for) ---------------------------------------------------------
+@njit(nogil=True, cache=True)
+def hash_words(words: Any) -> tuple[Words, Words]:
+    """(hi, lo) of each 64-bit word."""
+    hi, lo = np.empty(len(words), np.uint64), np.empty(len(words), np.uint64)
+    for k in range(len(words)):
+        hi[k], lo[k] = avalanche(words[k] + np.uint64(SEED_A)), avalanche(words[k] + np.uint64(SEED_B))
+    return hi, lo
+
+
+@njit(nogil=True, cache=True)
+def fold_lists(hi: Any, lo: Any, offsets: Any) -> tuple[Words, Words]:
+    """(hi, lo) of each list from those of its elements, by order and number."""
+    n = len(offsets) - 1
+    out_hi, out_lo = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    for r in range(n):
+        a, b = np.uint64(SEED_A), np.uint64(SEED_B)
+        for k in range(offsets[r], offsets[r + 1]):
+            a, b = round64(a, hi[k]), round64(b, lo[k])
+        size = np.uint64(offsets[r + 1] - offsets[r])
+        out_hi[r], out_lo[r] = avalanche(a + size), avalanche(b + size)
+    return out_hi, out_lo
+
+
+@njit(nogil=True, cache=True)
+def fold_field(hi: Any, lo: Any, field_hi: Any, field_lo: Any) -> None:
+    """Fold the next field into the lanes of every row."""
+    for r in range(len(hi)):
+        hi[r], lo[r] = round64(hi[r], field_hi[r]), round64(lo[r], field_lo[r])
+
+
+@njit(nogil=True, cache=True)
+def close_fields(hi: Any, lo: Any, count: Any) -> None:
+    """Finish the lanes of every row after `count` fields."""
+    for r in range(len(hi)):
+        hi[r], lo[r] = avalanche(hi[r] + count), avalanche(lo[r] + count)
+
+
+@njit(nogil=True, cache=True)
+def add_lanes(hi: Any, lo: Any) -> Any:
+    """Sums of hi, of lo and of two lanes in which both are mixed."""
+    a, b, c, d = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    for r in range(len(hi)):
+        a += hi[r]
+        b += lo[r]
+        c += avalanche(hi[r] ^ _rotate(lo[r], 31))
+        d += avalanche(hi[r] + lo[r])
+    return a, b, c, d

@@ -4,10 +4,13 @@ What: each kernel gets (data, i, hi): the buffer, the first byte of the token an
 (OK, or the fault) and the byte after the token, or the byte of the fault. `unescape` decodes a checked string.
 Guarantee: the grammar of RFC 8259; UTF-8 as in table 3-7 of the Unicode standard (no overlong forms, no surrogates, no
 code point above U+10FFFF); no byte at or after `hi` is read; none of them recurses or allocates.
-Cost: part of kernels/tape.py, measured there. Runs of plain ASCII in strings are passed eight bytes at a time.
+Cost: part of kernels/tape.py, measured there. Runs of plain ASCII in strings are passed eight bytes at a time. What runs
+once per node is inlined: numba counts references at every call that gets an array, 20 of 50 ns for a number.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,19 +21,22 @@ OBJECT, ARRAY, STRING, NUMBER, TRUE, FALSE, NULL = 1, 2, 3, 4, 5, 6, 7
 ESCAPED, KEY_ESCAPED = 1, 2
 OK, EMPTY, INVALID, UTF8, SURROGATE, NUL, DUPLICATE, NON_FINITE, DEEP, TRAILING = range(10)
 
+# words as little-endian integers: a bytes constant in a kernel costs more than the comparison
+_TRUE, _FALSE, _NULL = 0x65757274, 0x65736C6166, 0x6C6C756E
+_NAN, _INFINITY = 0x4E614E, 0x7974696E69666E49
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _QUOTES, _SLASHES, _SPACES = np.uint64(0x2222222222222222), np.uint64(0x5C5C5C5C5C5C5C5C), np.uint64(0x2020202020202020)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def pass_space(data, i, hi):  # type: ignore[no-untyped-def]
+def pass_space(data: Any, i: Any, hi: int) -> Any:
     while i < hi and (data[i] == 0x20 or data[i] == 0x0A or data[i] == 0x0D or data[i] == 0x09):
         i += 1
     return i
 
 
-@njit(nogil=True, cache=True)
-def pass_key(data, i, hi):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, inline="always")
+def pass_key(data: Any, i: Any, hi: int) -> Any:
     """A key and its colon at i; returns (code, where its value starts or the fault is, key start, key end, flag)."""
     if i == hi or data[i] != 0x22:
         return INVALID, i, np.int64(-1), np.int64(-1), 0
@@ -43,43 +49,44 @@ def pass_key(data, i, hi):  # type: ignore[no-untyped-def]
     return OK, pass_space(data, colon + 1, hi), i, stop, KEY_ESCAPED if escaped else 0
 
 
-@njit(nogil=True, cache=True)
-def pass_scalar(data, i, hi):  # type: ignore[no-untyped-def]
-    """A string, number or literal at i; returns (code, its end or the fault, kind, flag)."""
+@njit(nogil=True, cache=True, inline="always")
+def pass_scalar(data: Any, i: Any, hi: int) -> Any:
+    """A string, number or literal at i; returns ((code, its end or the fault), kind, flag)."""
     c = data[i]
     if c == 0x22:
         code, stop, escaped = _string(data, i, hi)
-        return code, stop, STRING, ESCAPED if escaped else 0
+        return (code, stop), STRING, ESCAPED if escaped else 0
     if c == 0x2D or 0x30 <= c <= 0x39:
-        code, stop = _number(data, i, hi)
-        return code, stop, NUMBER, 0
-    for what, word in ((TRUE, b"true"), (FALSE, b"false"), (NULL, b"null")):
-        if c == word[0]:
-            stop = _literal(data, i, hi, word)
-            return (OK if stop == i + len(word) else INVALID), stop, what, 0
-    if (c == 0x4E and _literal(data, i, hi, b"NaN") == i + 3) or (
-        c == 0x49 and _literal(data, i, hi, b"Infinity") == i + 8
+        return _number(data, i, hi), NUMBER, 0
+    if c == 0x74:
+        return _literal(data, i, hi, _TRUE, 4), TRUE, 0
+    if c == 0x66:
+        return _literal(data, i, hi, _FALSE, 5), FALSE, 0
+    if c == 0x6E:
+        return _literal(data, i, hi, _NULL, 4), NULL, 0
+    if (c == 0x4E and _literal(data, i, hi, _NAN, 3)[0] == OK) or (
+        c == 0x49 and _literal(data, i, hi, _INFINITY, 8)[0] == OK
     ):
-        return NON_FINITE, i, NULL, 0
-    return INVALID, i, NULL, 0
+        return (NON_FINITE, i), NULL, 0
+    return (INVALID, i), NULL, 0
 
 
 @njit(nogil=True, cache=True)
-def _literal(data, i, hi, word):  # type: ignore[no-untyped-def]
-    """The first byte from i on that is not the word's."""
-    k = 0
-    while k < len(word) and i + k < hi and data[i + k] == word[k]:
-        k += 1
-    return i + k
+def _literal(data: Any, i: Any, hi: int, word: int, size: int) -> Any:
+    """The `size` bytes of a word at i; returns (code, its end or the first other byte)."""
+    for k in range(size):
+        if i + k >= hi or data[i + k] != (word >> (8 * k)) & 0xFF:
+            return INVALID, i + k
+    return OK, i + size
 
 
-@njit(nogil=True, cache=True)
-def _number(data, i, hi):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, inline="always")
+def _number(data: Any, i: Any, hi: int) -> Any:
     """-?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? at i; returns (code, its end or the fault)."""
     first = i
     if data[i] == 0x2D:
         i += 1
-        if i < hi and data[i] == 0x49 and _literal(data, i, hi, b"Infinity") == i + 8:
+        if i < hi and data[i] == 0x49 and _literal(data, i, hi, _INFINITY, 8)[0] == OK:
             return NON_FINITE, first
     if i < hi and data[i] == 0x30:
         i += 1
@@ -106,15 +113,15 @@ def _number(data, i, hi):  # type: ignore[no-untyped-def]
     return OK, i
 
 
-@njit(nogil=True, cache=True)
-def _digits(data, i, hi):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, inline="always")
+def _digits(data: Any, i: Any, hi: int) -> Any:
     while i < hi and 0x30 <= data[i] <= 0x39:
         i += 1
     return i
 
 
 @njit(nogil=True, cache=True)
-def _string(data, i, hi):  # type: ignore[no-untyped-def]
+def _string(data: Any, i: Any, hi: int) -> Any:
     """The string whose opening quote is at i; returns (code, byte after its closing quote or the fault, escapes?)."""
     i += 1
     escaped = False
@@ -152,7 +159,7 @@ def _string(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _escape(data, i, hi):  # type: ignore[no-untyped-def]
+def _escape(data: Any, i: Any, hi: int) -> Any:
     """The escape whose backslash is at i; returns (code, its end or the fault). A surrogate pair is one escape."""
     if i + 1 >= hi:
         return INVALID, hi
@@ -177,11 +184,11 @@ def _escape(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def hex4(data, i, hi):  # type: ignore[no-untyped-def]
+def hex4(data: Any, i: Any, hi: int) -> Any:
     """The value of four hex digits at i, -1 if they are not there."""
     if i + 4 > hi:
         return -1
-    value = 0
+    value = np.int64(0)
     for k in range(i, i + 4):
         c = np.int64(data[k])
         if 0x30 <= c <= 0x39:
@@ -195,7 +202,7 @@ def hex4(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def pass_utf8(data, i, hi):  # type: ignore[no-untyped-def]
+def pass_utf8(data: Any, i: Any, hi: int) -> Any:
     """The byte after the multi-byte character at i, or i if it is not well formed (Unicode 15, table 3-7)."""
     c = data[i]
     if c < 0xC2 or c > 0xF4:
@@ -215,7 +222,7 @@ def pass_utf8(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _plain_run(data, i, hi):  # type: ignore[no-untyped-def]
+def _plain_run(data: Any, i: Any, hi: int) -> Any:
     """Bytes from i to the next backslash or hi."""
     first = i
     while i + 8 <= hi:
@@ -229,7 +236,7 @@ def _plain_run(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def unescaped_size(data, i, hi):  # type: ignore[no-untyped-def]
+def unescaped_size(data: Any, i: Any, hi: int) -> Any:
     """Bytes that `unescape` writes for the same span."""
     size = 0
     while i < hi:
@@ -252,7 +259,7 @@ def unescaped_size(data, i, hi):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def unescape(data, i, hi, out, o):  # type: ignore[no-untyped-def]
+def unescape(data: Any, i: Any, hi: int, out: Any, o: Any) -> Any:
     """Decode the inside of a checked string from byte i to hi into out at o; returns the byte after what it wrote."""
     while i < hi:
         run = _plain_run(data, i, hi)
@@ -279,7 +286,7 @@ def unescape(data, i, hi, out, o):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _encode(point, out, o):  # type: ignore[no-untyped-def]
+def _encode(point: int, out: Any, o: Any) -> Any:
     """A code point as UTF-8 into out at o."""
     if point < 0x80:
         out[o] = point

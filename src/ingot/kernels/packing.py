@@ -7,7 +7,8 @@ an integer below the capacity, in a bitmap with a summary bitmap above it, so a 
 Guarantee: no floats, no randomness; the same lengths in the same order give the same packs. As many packs as an
 O(items * packs) search uses (tested). Items ascend inside a pack; packs are numbered by their first item, so that pack
 order follows item order and not length. Needs all lengths at once: about 40 bytes per item.
-Cost (two shared cores, median of 9, CPU seconds): MEASURED_PACKING
+Cost (two shared cores, median of 9, CPU seconds): 200,000 lognormal lengths (median 350, clipped to 8..4096)
+into 4,096: 0.012 s, 99.993 % full; 2,000,000: 0.26 s; 200,000 into 131,072: 0.010-0.019 s, into 2**20: 0.05-0.06 s.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic
-def _trailing_zeros(_context: Any, value: Any) -> Any:
+def _cttz(_context: Any, _value: Any) -> Any:
     """Index of the lowest set bit of a uint64 that is not 0: one machine instruction, which Python cannot spell."""
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, True))
 
     return types.uint64(types.uint64), codegen
+
+
+_trailing_zeros: Any = intrinsic(_cttz)
 
 
 @njit(nogil=True, cache=True)
@@ -53,7 +56,7 @@ def _longest_first(lengths: Int64s, capacity: int) -> Int64s:
 
 
 @njit(nogil=True, cache=True)
-def _smallest_space(words: Any, summary: Any, length: int) -> int:
+def _smallest_space(words: Any, summary: Any, length: Any) -> Any:
     """The smallest free space >= length that some open pack has, or -1."""
     word = length >> 6
     bits = words[word] >> np.uint64(length & 63)
@@ -74,7 +77,7 @@ def _smallest_space(words: Any, summary: Any, length: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _assign(lengths: Int64s, order: Int64s, capacity: int) -> Any:
+def _assign(lengths: Int64s, order: Int64s, capacity: Any) -> Any:
     """Pack of each item, in order of opening, and the number of packs."""
     n = lengths.shape[0]
     pack_of = np.empty(n, np.int64)

@@ -33,17 +33,18 @@ _ROLE_CLASS = np.array([SYSTEM, SYSTEM, USER, ASSISTANT, TOOL_OUTPUT], np.uint8)
 _END, _NEWLINE, _THINK, _THOUGHT, _CALL, _ARGUMENTS, _CALLED, _GAP, _TOOLS, _TOOLED, _BOS = range(5, 16)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _put(out: Bytes, classes: Bytes, at: int, source: Bytes, start: int, end: int, kind: int) -> int:
-    """Copy source[start:end] to out[at:], or only count when out is empty."""
-    if out.size:
-        for i in range(end - start):
-            out[at + i] = source[start + i]
-            classes[at + i] = kind
-    return at + end - start
+    """Copy source[start:end] to out[at:]."""
+    text, mark, piece = out[at:at + end - start], classes[at:at + end - start], source[start:end]
+    for i in range(piece.size):  # over slices: an index that cannot be negative lets the loop become a memcpy
+        text[i] = piece[i]
+    for i in range(mark.size):
+        mark[i] = kind
+    return int(at + end - start)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _assistant(out: Bytes, classes: Bytes, at: int, m: int, pool: Any, text: Bytes, text_at: Longs) -> int:
     """Thinking, content and tool calls of an assistant turn."""
     _, content, content_at, reasoning, reasoning_at, calls_at, names, names_at, arguments, arguments_at = pool
@@ -63,7 +64,7 @@ def _assistant(out: Bytes, classes: Bytes, at: int, m: int, pool: Any, text: Byt
     return at
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _tools(out: Bytes, classes: Bytes, at: int, row: int, tools: Any, text: Bytes, text_at: Longs) -> int:
     """The tools paragraph of the system turn."""
     at = _put(out, classes, at, text, text_at[_TOOLS], text_at[_TOOLS + 1], SYSTEM | OWNED)
@@ -71,7 +72,7 @@ def _tools(out: Bytes, classes: Bytes, at: int, row: int, tools: Any, text: Byte
     return _put(out, classes, at, text, text_at[_TOOLED], text_at[_TOOLED + 1], SYSTEM | OWNED)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _document(out: Bytes, classes: Bytes, at: int, d: int, docs: Any, pool: Any, tools: Any, fixed: Any,
               boundary: Longs) -> int:
     """Render document d at `at`; boundary[d] = end of the generation header, from the document's start, or -1."""
@@ -114,98 +115,138 @@ def _document(out: Bytes, classes: Bytes, at: int, d: int, docs: Any, pool: Any,
     return at
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
+def _size(d: int, docs: Any, pool: Any, tools: Any, size: Longs) -> int:
+    """Bytes of document d; size: of the fixed texts."""
+    order, doc_at, tool_row, _, generate = docs
+    roles, _, content_at, _, reasoning_at, calls_at, _, names_at, _, arguments_at = pool
+    total = size[_BOS] + generate[d] * size[_CODE_ASSISTANT]
+    row, first = tool_row[d], doc_at[d]
+    if row >= 0 and tools[1][row + 1] > tools[1][row]:
+        total += size[_TOOLS] + tools[1][row + 1] - tools[1][row] + size[_TOOLED]
+        if first == doc_at[d + 1] or roles[order[first]] > _CODE_DEVELOPER:
+            total += size[_CODE_SYSTEM] + size[_END] + size[_NEWLINE]
+        elif content_at[order[first] + 1] > content_at[order[first]]:
+            total += size[_GAP]
+    for i in range(first, doc_at[d + 1]):
+        m = order[i]
+        content = content_at[m + 1] - content_at[m]
+        total += size[roles[m]] + content + size[_END] + size[_NEWLINE]
+        if roles[m] == _CODE_ASSISTANT:
+            reasoning = reasoning_at[m + 1] - reasoning_at[m]
+            if reasoning > 0:
+                total += size[_THINK] + reasoning + size[_THOUGHT]
+            a, b = calls_at[m], calls_at[m + 1]
+            if b > a:
+                total += (b - a) * (size[_CALL] + size[_ARGUMENTS] + size[_CALLED] + size[_NEWLINE])
+                total += names_at[b] - names_at[a] + arguments_at[b] - arguments_at[a] - (content == 0) * size[_NEWLINE]
+    return int(total)
+
+
+@njit(nogil=True, cache=True)
 def render_chatml(docs: Any, pool: Any, tools: Any, fixed: Any) -> tuple[Bytes, Bytes, Longs, Longs]:
     """Return text bytes, class bytes, document offsets and boundaries; see gold/chatml.py for the arguments."""
     n = docs[1].size - 1
     offsets = np.zeros(n + 1, np.int64)
     boundary = np.empty(n, np.int64)
-    none = np.empty(0, np.uint8)
+    size = fixed[1][1:] - fixed[1][:-1]
     for d in range(n):
-        offsets[d + 1] = _document(none, none, offsets[d], d, docs, pool, tools, fixed, boundary)
+        offsets[d + 1] = offsets[d] + _size(d, docs, pool, tools, size)
     out = np.empty(offsets[n], np.uint8)
     classes = np.empty(offsets[n], np.uint8)
-    if out.size:
-        for d in range(n):
-            _document(out, classes, offsets[d], d, docs, pool, tools, fixed, boundary)
+    for d in range(n):
+        end = _document(out, classes, offsets[d], d, docs, pool, tools, fixed, boundary)
+        if end != offsets[d + 1]:
+            raise AssertionError("the size of a rendering was computed wrongly")
     return out, classes, offsets, boundary
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def locate(tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Longs, data: Bytes,
-           offsets: Longs) -> tuple[Longs, Bytes]:
-    """End position in `data` of each token, proven by comparing its bytes; status OK or MISMATCH per document."""
-    n = offsets.size - 1
-    ends = np.zeros(tokens.size, np.int64)
-    status = np.zeros(n, np.uint8)
-    for d in range(n):
-        at, stop = offsets[d], offsets[d + 1]
-        for t in range(token_at[d], token_at[d + 1]):
-            start, end = piece_at[tokens[t]], piece_at[tokens[t] + 1]
-            if end == start or at + end - start > stop:
-                status[d] = MISMATCH
-                break
-            same = True
-            for i in range(end - start):
-                same &= piece[start + i] == data[at + i]
-            if not same:
-                status[d] = MISMATCH
-                break
-            at += end - start
-            ends[t] = at
-        if at != stop:
-            status[d] = MISMATCH
-    return ends, status
+@njit(nogil=True, cache=True)
+def _chosen(classes: Bytes, start: int, end: int) -> int:
+    """Class of a token over bytes of several classes: the content it covers, else the end of turn, else the template."""
+    chosen = classes[start] & _CLASS
+    for i in range(start + 1, end):
+        kind = classes[i] & _CLASS
+        if (chosen == TEMPLATE and kind != TEMPLATE) or (chosen == END_OF_TURN and kind not in (TEMPLATE, END_OF_TURN)):
+            chosen = kind
+    return int(chosen)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def classify(tokens: NDArray[np.int32], token_at: Longs, starts: Longs, ends: Longs, classes: Bytes, control: Any,
-             status: Bytes) -> tuple[Bytes, Longs]:
-    """Segment class of each token; status becomes CONTROL where a control token covers content.
+@njit(nogil=True, cache=True)
+def place(tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Longs, text: Any, limits: Longs,
+          control: Any) -> tuple[Bytes, Bytes, Longs, Longs]:
+    """Locate tokens by comparing their bytes with the text (data, classes, offsets), and class them.
 
-    A token that spans several classes belongs to the content it covers (the first class that is neither template nor
-    end of turn), so that content is always covered whole; such tokens are counted per document.
+    Returns segments, status, tokens that end at or before the document's limit, and tokens over several classes: those
+    belong to the content they cover, so that content is always covered whole. Status is MISMATCH where bytes differ,
+    CONTROL where a control token covers content.
     """
-    n = token_at.size - 1
-    out = np.zeros(tokens.size, np.uint8)
+    data, classes, offsets = text
+    n = offsets.size - 1
+    segments = np.zeros(tokens.size, np.uint8)
+    status = np.zeros(n, np.uint8)
+    inside = np.zeros(n, np.int64)
     crossing = np.zeros(n, np.int64)
     for d in range(n):
-        if status[d] != OK:
-            continue
+        at, stop, limit = offsets[d], offsets[d + 1], limits[d]
+        for t in range(token_at[d], token_at[d + 1]):
+            start = piece_at[tokens[t]]
+            size = piece_at[tokens[t] + 1] - start
+            if size == 0 or at + size > stop:
+                status[d] = MISMATCH
+                break
+            first = classes[at]
+            differ = np.uint8(0)
+            mixed = np.uint8(0)
+            owned = first
+            own, here, kinds = piece[start:start + size], data[at:at + size], classes[at:at + size]
+            for i in range(size):
+                differ |= own[i] ^ here[i]
+                mixed |= kinds[i] ^ first
+                owned &= kinds[i]
+            if differ:
+                status[d] = MISMATCH
+                break
+            if mixed & _CLASS:
+                segments[t] = _chosen(classes, at, at + size)
+                crossing[d] += 1
+            else:
+                segments[t] = first & _CLASS
+            if control[tokens[t]] and not owned & OWNED:
+                status[d] = CONTROL
+            at += size
+            inside[d] += at <= limit
+        if at != stop:
+            status[d] = MISMATCH
+    return segments, status, inside, crossing
+
+
+@njit(nogil=True, cache=True)
+def classify(tokens: NDArray[np.int32], token_at: Longs, starts: Longs, ends: Longs, classes: Bytes,
+             control: Any) -> tuple[Bytes, Bytes, Longs]:
+    """Segments, status and crossing tokens, as `place` gives them, of tokens whose bytes are starts to ends."""
+    n = token_at.size - 1
+    segments = np.zeros(tokens.size, np.uint8)
+    status = np.zeros(n, np.uint8)
+    crossing = np.zeros(n, np.int64)
+    for d in range(n):
         for t in range(token_at[d], token_at[d + 1]):
             start, end = starts[t], ends[t]
-            if start >= end:
-                out[t] = classes[start] & _CLASS if start < classes.size else TEMPLATE
+            if start >= end:  # a token that stands for nothing, such as a prefix space
+                segments[t] = TEMPLATE
                 continue
-            owned = OWNED
-            chosen = classes[start] & _CLASS
-            mixed = False
+            segments[t] = _chosen(classes, start, end)
             for i in range(start, end):
-                owned &= classes[i]
-                kind = classes[i] & _CLASS
-                mixed |= kind != classes[start] & _CLASS
-                if (chosen == TEMPLATE or chosen == END_OF_TURN) and kind != TEMPLATE:
-                    chosen = kind
-            out[t] = chosen
-            crossing[d] += mixed
-            if control[tokens[t]] and not owned:
-                status[d] = CONTROL
-    return out, crossing
+                if classes[i] & _CLASS != classes[start] & _CLASS:
+                    crossing[d] += 1
+                    break
+            for i in range(start, end):
+                if control[tokens[t]] and not classes[i] & OWNED:
+                    status[d] = CONTROL
+    return segments, status, crossing
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def starts_of(token_at: Longs, ends: Longs, offsets: Longs) -> Longs:
-    """Start of each token when tokens follow each other without gaps."""
-    starts = np.empty(ends.size, np.int64)
-    for d in range(token_at.size - 1):
-        at = offsets[d]
-        for t in range(token_at[d], token_at[d + 1]):
-            starts[t] = at
-            at = ends[t]
-    return starts
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def tokens_before(token_at: Longs, ends: Longs, limits: Longs) -> Longs:
     """How many leading tokens of each document end at or before its limit (a position in the data)."""
     n = token_at.size - 1
@@ -218,7 +259,7 @@ def tokens_before(token_at: Longs, ends: Longs, limits: Longs) -> Longs:
     return counts
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def common_prefix(tokens: NDArray[np.int32], a: Longs, b: Longs, limit: Longs) -> Longs:
     """Length of the common prefix of tokens[a[i]:] and tokens[b[i]:], at most limit[i]."""
     out = np.zeros(a.size, np.int64)
@@ -228,7 +269,7 @@ def common_prefix(tokens: NDArray[np.int32], a: Longs, b: Longs, limit: Longs) -
     return out
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def gather(values: Any, starts: Longs, ends: Longs) -> tuple[Any, Longs]:
     """Concatenate values[starts[i]:ends[i]]; returns the new values and their offsets."""
     offsets = np.zeros(starts.size + 1, np.int64)
@@ -241,19 +282,19 @@ def gather(values: Any, starts: Longs, ends: Longs) -> tuple[Any, Longs]:
     return out, offsets
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def count_trained(segments: Bytes, token_at: Longs, trained: Any) -> Longs:
-    """Tokens of each document whose class is marked in `trained` (bool[256])."""
-    out = np.zeros(token_at.size - 1, np.int64)
-    for d in range(token_at.size - 1):
-        for t in range(token_at[d], token_at[d + 1]):
-            out[d] += trained[segments[t]]
+@njit(nogil=True, cache=True)
+def count_trained(segments: Bytes, starts: Longs, ends: Longs, trained: Any) -> Longs:
+    """How many of segments[starts[i]:ends[i]] are of a class marked in `trained` (bool[256])."""
+    out = np.zeros(starts.size, np.int64)
+    for i in range(starts.size):
+        for kind in segments[starts[i]:ends[i]]:
+            out[i] += trained[kind]
     return out
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def mask_labels(tokens: NDArray[np.int32], segments: Bytes, trained: Any) -> NDArray[np.int32]:
-    """tokens where the class is trained, -100 elsewhere."""
+    """Tokens where the class is trained, -100 elsewhere."""
     out = np.empty(tokens.size, np.int32)
     for t in range(tokens.size):
         out[t] = tokens[t] if trained[segments[t]] else -100
@@ -263,8 +304,8 @@ def mask_labels(tokens: NDArray[np.int32], segments: Bytes, trained: Any) -> NDA
 def chatml_constants(bos: str) -> tuple[Bytes, Longs]:
     """The fixed texts of ChatML in the order of the indices above, and their offsets."""
     tools = ("# Tools\n\nThese functions can be called; each is described by a JSON schema in this list:\n<tools>\n",
-             "\n</tools>\n\nTo call one, write its name and its arguments, as JSON, between these tags:\n<tool_call>\n"
-             '{"name": "function name", "arguments": {"argument": "value"}}\n</tool_call>')
+             ("\n</tools>\n\nTo call one, write its name and its arguments, as JSON, between these tags:\n<tool_call>\n"
+              '{"name": "function name", "arguments": {"argument": "value"}}\n</tool_call>'))
     texts = [*(f"<|im_start|>{role}\n" for role in ROLE_CODES), "<|im_end|>", "\n", "<think>\n", "\n</think>\n\n",
              '<tool_call>\n{"name": ', ', "arguments": ', "}\n</tool_call>", "\n\n", *tools, bos]
     encoded = [text.encode() for text in texts]

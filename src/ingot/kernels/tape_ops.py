@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from ingot.kernels.buffers import Bytes, Ints, copy_bytes, string_array, text_offsets
+from ingot.kernels.buffers import Bytes, Ints, copy_bytes, frozen, string_array, text_offsets
 from ingot.kernels.json_tokens import (
     ARRAY,
     ESCAPED,
@@ -43,8 +43,8 @@ def roots(tape: Tape) -> Ints:
 
 def member(tape: Tape, nodes: Ints, key: str) -> Ints:
     """The value node of `key` in each object; -1 if absent, not an object, or no node."""
-    target = np.frombuffer(key.encode(), np.uint8) if key else np.zeros(0, np.uint8)
-    return _member(tape.data, tape.kind, tape.skip, tape.key_start, tape.key_end, tape.flags, nodes, target)  # type: ignore[no-any-return]
+    target = frozen(key.encode())
+    return _member(tape.data, tape.kind, tape.skip, tape.key_start, tape.key_end, tape.flags, nodes, target)
 
 
 def children(tape: Tape, nodes: Ints) -> tuple[Ints, Ints]:
@@ -55,7 +55,7 @@ def children(tape: Tape, nodes: Ints) -> tuple[Ints, Ints]:
 
 def kinds(tape: Tape, nodes: Ints) -> Bytes:
     """The kind of each node, 0 for -1."""
-    return _kinds(tape.kind, nodes)  # type: ignore[no-any-return]
+    return _kinds(tape.kind, nodes)
 
 
 def keys(tape: Tape, nodes: Ints) -> pa.StringArray:
@@ -91,8 +91,9 @@ def rest(tape: Tape, nodes: Ints, known: Sequence[str]) -> pa.StringArray:
     """The members whose key is not in `known`, as one JSON object, source text verbatim; null if there are none."""
     names = [name.encode() for name in known]
     bounds = np.cumsum([0, *map(len, names)]).astype(np.int64)
-    targets = np.frombuffer(b"".join(names) or b"\0", np.uint8)
-    parts = (tape.data, tape.kind, tape.end, tape.skip, tape.key_start, tape.key_end, tape.flags, nodes, targets, bounds)
+    targets = frozen(b"".join(names))
+    t = tape
+    parts = (t.data, t.kind, t.end, t.skip, t.key_start, t.key_end, t.flags, nodes, targets, bounds)
     sizes = _rest_sizes(*parts)
     offsets = text_offsets(sizes)
     out = np.empty(int(offsets[-1]), np.uint8)
@@ -120,7 +121,7 @@ def _strings(data: Bytes, start: Ints, end: Ints, escaped: Bytes) -> pa.StringAr
 
 # -- kernels -----------------------------------------------------------------------------------------------------------
 @njit(nogil=True, cache=True)
-def _kinds(kind, nodes):  # type: ignore[no-untyped-def]
+def _kinds(kind: Any, nodes: Any) -> Bytes:
     out = np.zeros(len(nodes), np.uint8)
     for r in range(len(nodes)):
         if nodes[r] >= 0:
@@ -129,7 +130,7 @@ def _kinds(kind, nodes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _spans(start, end, nodes, quotes):  # type: ignore[no-untyped-def]
+def _spans(start: Any, end: Any, nodes: Any, quotes: int) -> tuple[Ints, Ints]:
     """Byte spans of the nodes less their quotes, (-1, -1) where there is no node or no span."""
     n = len(nodes)
     lo, hi = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
@@ -140,7 +141,7 @@ def _spans(start, end, nodes, quotes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _sizes(data, start, end, escaped):  # type: ignore[no-untyped-def]
+def _sizes(data: Any, start: Any, end: Any, escaped: Any) -> Ints:
     n = len(start)
     sizes = np.zeros(n, np.int64)
     for r in range(n):
@@ -150,7 +151,7 @@ def _sizes(data, start, end, escaped):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fill(data, start, end, escaped, offsets, out):  # type: ignore[no-untyped-def]
+def _fill(data: Any, start: Any, end: Any, escaped: Any, offsets: Any, out: Any) -> None:
     for r in range(len(start)):
         if start[r] < 0:
             continue
@@ -161,7 +162,7 @@ def _fill(data, start, end, escaped, offsets, out):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True)
-def _is_key(data, lo, hi, escaped, target):  # type: ignore[no-untyped-def]
+def _is_key(data: Any, lo: int, hi: int, escaped: Any, target: Any) -> bool:
     """Does the key between its quotes, lo to hi, equal the target bytes?"""
     size = hi - lo
     if escaped:
@@ -182,7 +183,7 @@ def _is_key(data, lo, hi, escaped, target):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _member(data, kind, skip, key_start, key_end, flags, nodes, target):  # type: ignore[no-untyped-def]
+def _member(data: Any, kind: Any, skip: Any, key_start: Any, key_end: Any, flags: Any, nodes: Any, target: Any) -> Ints:
     out = np.full(len(nodes), -1, np.int64)
     for r in range(len(nodes)):
         node = nodes[r]
@@ -198,7 +199,7 @@ def _member(data, kind, skip, key_start, key_end, flags, nodes, target):  # type
 
 
 @njit(nogil=True, cache=True)
-def _child_offsets(kind, skip, nodes):  # type: ignore[no-untyped-def]
+def _child_offsets(kind: Any, skip: Any, nodes: Any) -> Ints:
     offsets = np.zeros(len(nodes) + 1, np.int64)
     for r in range(len(nodes)):
         node, count = nodes[r], 0
@@ -212,7 +213,7 @@ def _child_offsets(kind, skip, nodes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _children(skip, nodes, offsets):  # type: ignore[no-untyped-def]
+def _children(skip: Any, nodes: Any, offsets: Any) -> Ints:
     out = np.empty(offsets[-1], np.int64)
     for r in range(len(nodes)):
         child = nodes[r] + 1
@@ -223,7 +224,7 @@ def _children(skip, nodes, offsets):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _is_known(data, lo, hi, escaped, targets, bounds):  # type: ignore[no-untyped-def]
+def _is_known(data: Any, lo: int, hi: int, escaped: Any, targets: Any, bounds: Any) -> bool:
     for t in range(len(bounds) - 1):
         if _is_key(data, lo, hi, escaped, targets[bounds[t] : bounds[t + 1]]):
             return True
@@ -231,7 +232,10 @@ def _is_known(data, lo, hi, escaped, targets, bounds):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True)
-def _rest_sizes(data, kind, end, skip, key_start, key_end, flags, nodes, targets, bounds):  # type: ignore[no-untyped-def]
+def _rest_sizes(
+    data: Any, kind: Any, end: Any, skip: Any, key_start: Any, key_end: Any, flags: Any, nodes: Any, targets: Any,
+    bounds: Any,
+) -> Ints:  # fmt: skip
     sizes = np.zeros(len(nodes), np.int64)
     for r in range(len(nodes)):
         node = nodes[r]
@@ -249,8 +253,9 @@ def _rest_sizes(data, kind, end, skip, key_start, key_end, flags, nodes, targets
 
 @njit(nogil=True, cache=True)
 def _rest_fill(
-    data, kind, end, skip, key_start, key_end, flags, nodes, targets, bounds, sizes, offsets, out
-):  # type: ignore[no-untyped-def]
+    data: Any, kind: Any, end: Any, skip: Any, key_start: Any, key_end: Any, flags: Any, nodes: Any, targets: Any,
+    bounds: Any, sizes: Any, offsets: Any, out: Any,
+) -> None:  # fmt: skip
     for r in range(len(nodes)):
         if sizes[r] == 0:
             continue

@@ -36,6 +36,7 @@ _WIDE = 2  # what `classify` says of a string with bytes beyond ASCII
 UNSAFE, JOINS, VIRAMA, PICTURE = unicode.UNSAFE, unicode.JOINS, unicode.VIRAMA, unicode.PICTURE
 DROP, JOINER, CONTROL, SPACE = unicode.DROP, unicode.JOINER, unicode.CONTROL, unicode.SPACE
 
+_U0, _U1, _U2, _U3 = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 _ZERO = np.zeros(1, np.int32)
 _EMPTY = np.zeros(0, np.uint8)
 
@@ -94,46 +95,50 @@ def settle(data: Bytes, offsets: Offsets, found: Bytes, table: Bytes) -> None:
             point, width = decode(data, i, end)
             kind = np.int64(table[point])
             i += width
-            if kind & (UNSAFE | DROP | JOINER | CONTROL) or point == 0x85:
-                fine = False
-            elif kind & SPACE and (i == end or data[i] == 10):
+            odd = kind & (UNSAFE | DROP | JOINER | CONTROL) or point == 0x85
+            if odd or (kind & SPACE and (i == end or data[i] == 10)):
                 fine = False
         if fine:
             found[s] = 0
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def decode(data: Bytes, i: int, end: int) -> Any:
-    """(code point, bytes) of the UTF-8 character at i; Arrow strings are valid, so only the end is checked."""
+def decode(data: Bytes, at: Any, stop: Any) -> Any:
+    """(code point, bytes) of the UTF-8 character at this place; Arrow strings are valid, so only the end is checked."""
+    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
     c = np.int64(data[i])
     if c < 0x80:
         return c, 1
-    if c < 0xE0 and i + 1 < end:
-        return (c & 31) << 6 | np.int64(data[i + 1] & 63), 2
-    if c < 0xF0 and i + 2 < end:
-        return (c & 15) << 12 | np.int64(data[i + 1] & 63) << 6 | np.int64(data[i + 2] & 63), 3
-    if i + 3 < end:
-        low = np.int64(data[i + 2] & 63) << 6 | np.int64(data[i + 3] & 63)
-        return (c & 7) << 18 | np.int64(data[i + 1] & 63) << 12 | low, 4
+    if c < 0xE0 and left > 1:
+        return (c & 31) << 6 | np.int64(data[i + _U1] & 63), 2
+    if c < 0xF0 and left > 2:
+        return (c & 15) << 12 | np.int64(data[i + _U1] & 63) << 6 | np.int64(data[i + _U2] & 63), 3
+    if left > 3:
+        low = np.int64(data[i + _U2] & 63) << 6 | np.int64(data[i + _U3] & 63)
+        return (c & 7) << 18 | np.int64(data[i + _U1] & 63) << 12 | low, 4
     return c, 1
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def filter_characters(data: Bytes, offsets: Offsets, table: Bytes) -> Any:
-    """Strings with LF line ends and without control and zero-width characters, and what was done to each."""
+    """Strings with LF line ends and without control and zero-width characters, and what was done to each.
+
+    Indices are unsigned: signed ones cost a wrap-around check at each access.
+    """
     n = offsets.shape[0] - 1
     out = np.empty(offsets[n] - offsets[0], np.uint8)
     ends = np.zeros(n + 1, np.int32)
     done = np.zeros(n, np.uint8)
-    o = 0
+    o: Any = _U0
     for s in range(n):
-        i, end = offsets[s], offsets[s + 1]
-        before = 0  # flags of the last character kept
-        did = 0
+        i: Any = np.uint64(offsets[s])
+        end = np.uint64(offsets[s + 1])
+        before: Any = 0  # flags of the last character kept
+        did: Any = 0
         while i < end:
             c = data[i]
             if c < 0x80:
-                i += 1
+                i += _U1
                 if c == 13:
                     did |= NEWLINES
                     if i < end and data[i] == 10:
@@ -143,36 +148,37 @@ def filter_characters(data: Bytes, offsets: Offsets, table: Bytes) -> Any:
                     did |= CONTROLS
                     continue
                 out[o] = c
-                o += 1
+                o += _U1
                 before = np.int64(table[c])
                 continue
-            point, width = decode(data, i, end)
+            point, size = decode(data, i, end)
+            width = np.uint64(size)
             kind = np.int64(table[point])
             if point == 0x85:
                 did |= NEWLINES
                 out[o] = 10
-                o += 1
+                o += _U1
                 before = 0
             elif kind & CONTROL:
                 did |= CONTROLS
             elif kind & DROP or (kind & JOINER and not _joins(data, i + width, end, point, before, table)):
                 did |= ZERO_WIDTH
             else:
-                for k in range(width):
-                    out[o + k] = data[i + k]
+                for k in range(size):
+                    out[o + np.uint64(k)] = data[i + np.uint64(k)]
                 o += width
                 before = kind
                 did |= (kind & UNSAFE) * _ASK
             i += width
         ends[s + 1] = o
         done[s] = did
-    return out[:o], ends, done
+    return out[: np.int64(o)], ends, done
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _joins(data: Bytes, i: int, end: int, joiner: int, before: int, table: Bytes) -> Any:
+def _joins(data: Bytes, i: Any, end: Any, joiner: int, before: int, table: Bytes) -> Any:
     """Whether a joiner is content: inside a word of a joining script, after a virama, inside an emoji sequence."""
-    after = 0
+    after: Any = 0
     if i < end:
         after = np.int64(table[decode(data, i, end)[0]])
     if before & JOINS and (after & JOINS or before & VIRAMA):
@@ -181,29 +187,30 @@ def _joins(data: Bytes, i: int, end: int, joiner: int, before: int, table: Bytes
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def space_at(data: Bytes, i: int, end: int) -> Any:
-    """Bytes of the white-space character at i, line feed excepted; 0 when there is none."""
+def space_at(data: Bytes, at: Any, stop: Any) -> Any:
+    """Bytes of the white-space character at this place, line feed excepted; 0 when there is none."""
+    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
     c = data[i]
     if c == 32 or c == 9 or c == 11 or c == 12:
         return 1
     if c == 0xC2:
-        return 2 if i + 1 < end and data[i + 1] == 0xA0 else 0
-    if c < 0xE1 or c > 0xE3 or i + 2 >= end:
+        return 2 if left > 1 and data[i + _U1] == 0xA0 else 0
+    if c < 0xE1 or c > 0xE3 or left < 3:
         return 0
-    return 3 if _wide_space(c, data[i + 1], data[i + 2]) else 0
+    return 3 if _wide_space(c, data[i + _U1], data[i + _U2]) else 0
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _space_before(data: Bytes, i: int, start: int) -> Any:
+def _space_before(data: Bytes, i: Any, start: Any) -> Any:
     """Bytes of the white-space character that ends before i; 0 when there is none."""
-    c = data[i - 1]
+    c, room = data[i - _U1], np.int64(i - start)
     if c == 32 or c == 9 or c == 11 or c == 12:
         return 1
     if c < 0x80 or c > 0xBF:
         return 0
-    if c == 0xA0 and i - start >= 2 and data[i - 2] == 0xC2:
+    if c == 0xA0 and room >= 2 and data[i - _U2] == 0xC2:
         return 2
-    return 3 if i - start >= 3 and _wide_space(data[i - 3], data[i - 2], c) else 0
+    return 3 if room >= 3 and _wide_space(data[i - _U3], data[i - _U2], c) else 0
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
@@ -215,23 +222,21 @@ def _wide_space(a: int, b: int, c: int) -> Any:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _fence(data: Bytes, i: int, end: int) -> Any:
+def _fence(data: Bytes, i: Any, end: Any) -> Any:
     """Length of the run of backticks or tildes at i when it can open a code block, else 0."""
     if i >= end:
         return 0
-    mark = data[i]
+    mark, k = data[i], i
     if mark != 96 and mark != 126:
         return 0
-    k = i
     while k < end and data[k] == mark:
-        k += 1
-    if k - i < 3:
+        k += _U1
+    if np.int64(k - i) < 3:
         return 0
-    if mark == 96:
-        for m in range(k, end):
-            if data[m] == 96:
-                return 0
-    return k - i
+    for m in range(k, end):
+        if mark == 96 and data[m] == 96:
+            return 0
+    return np.int64(k - i)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
@@ -241,70 +246,74 @@ def trim(data: Bytes, offsets: Offsets) -> Any:
     out = np.empty(offsets[n] - offsets[0], np.uint8)
     ends = np.zeros(n + 1, np.int32)
     done = np.zeros(n, np.uint8)
-    o = 0
+    o: Any = _U0
     for s in range(n):
         begin = o
-        o, broke = _trim_one(data, offsets[s], offsets[s + 1], out, o)
+        o, broke = _trim_one(data, np.uint64(offsets[s]), np.uint64(offsets[s + 1]), out, o)
         ends[s + 1] = o
-        if broke or o - begin != offsets[s + 1] - offsets[s]:
+        if broke or np.int64(o - begin) != offsets[s + 1] - offsets[s]:
             done[s] = WHITE_SPACE
-    return out[:o], ends, done
+    return out[: np.int64(o)], ends, done
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _trim_one(data: Bytes, i: int, end: int, out: Bytes, o: int) -> Any:
+def _trim_one(data: Bytes, i: Any, end: Any, out: Bytes, o: Any) -> Any:
     """Write one trimmed string at out[o:]; returns where it ends and whether a VT or FF became a line end."""
     mark, length = np.uint8(0), 0  # of the open fence
-    solid = o  # where the output ends if only blank text follows
-    begin = o
+    begin, solid = o, o  # solid: where the output ends if only blank text follows
     broke = False
     while i <= end:
-        j = i
-        ticks = 0
-        while j < end and data[j] != 10 and (length > 0 or (data[j] != 11 and data[j] != 12)):
-            ticks += data[j] == 96
-            j += 1
+        j, ticks = i, 0
+        while j < end:
+            c = data[j]
+            if c == 10 or (length == 0 and (c == 11 or c == 12)):
+                break
+            ticks += c == 96
+            j += _U1
         k, indent = i, 0
         while k < j:
             width = space_at(data, k, j)
             if width == 0:
                 break
             indent += 4 if data[k] == 9 else 1
-            k += width
+            k += np.uint64(width)
         e = j
         while e > k:
             width = _space_before(data, e, k)
             if width == 0:
                 break
-            e -= width
+            e -= np.uint64(width)
         stop = e
-        run = 0
         if length > 0:
             m = k
             while m < e and data[m] == mark:
-                m += 1
-            if m == e and m - k >= length:
+                m += _U1
+            if m == e and np.int64(m - k) >= length:
                 length = 0
             else:
                 stop = j
         else:
-            run = _fence(data, k, e)
-            if run > 0:
-                mark, length = data[k], run
+            length = _fence(data, k, e) if ticks > 2 or (k < e and data[k] == 126) else 0
+            if length > 0:
+                mark = data[k]
             elif k == j:
                 stop = i
             elif indent >= 4 or ticks & 1:
                 stop = j
-        for m in range(i, stop):
+        m = i
+        while m < stop:
             out[o] = data[m]
-            o += 1
-        if k < j or length > 0:
-            solid = o - (stop - e) if length == 0 else o
+            o += _U1
+            m += _U1
+        if length > 0:
+            solid = o
+        elif k < j:
+            solid = o - (stop - e)
         if j < end and (length > 0 or solid > begin):
             out[o] = 10
-            o += 1
+            o += _U1
             broke |= data[j] != 10
-        i = j + 1
+        i = j + _U1
     return (o if length > 0 else solid), broke
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from ingot.errors import SourceError
+from ingot.sources.encodings import LENIENT
 
 CHUNK = 4 << 20
 _INPUT = 256 << 10
@@ -27,16 +28,7 @@ MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\x
 _REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https")
 
 
-def _lone(error: UnicodeError) -> tuple[str, int]:
-    """Undecodable bytes become lone surrogates, which the parser rejects row by row."""
-    assert isinstance(error, UnicodeDecodeError)
-    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
-
-
-codecs.register_error("ingot.bytes", _lone)
-
-
-class Damaged(Exception):
+class DamagedError(Exception):
     """Internal: the decoder cannot go on."""
 
 
@@ -61,7 +53,10 @@ def open_raw(file: str, uri: str) -> BinaryIO:
 def unreadable(uri: str, error: OSError) -> SourceError:
     """The error of a file that exists but cannot be read."""
     return SourceError(
-        "E202", f"cannot read {uri!r}: {error.strerror or error}", where=uri, next="check the file's permissions and path"
+        "E202",
+        f"cannot read {uri!r}: {error.strerror or error}",
+        where=uri,
+        next="check the file's permissions and path",
     )
 
 
@@ -101,6 +96,10 @@ class Meter:
         self._digest.update(data)
         return data
 
+    def digest(self) -> str:
+        """sha256 of what was read so far."""
+        return self._digest.hexdigest()
+
     def drain(self) -> str:
         """Read what is left and return the sha256 of everything from `start`."""
         while self.read(CHUNK):
@@ -115,13 +114,6 @@ class Reader(Protocol):
     """What a decoder reads from."""
 
     def read(self, n: int) -> bytes: ...
-
-
-class _Decoder(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
 
 
 class _Inflate:
@@ -181,12 +173,12 @@ def _members(source: Reader, kind: str, step: _Step) -> Iterator[bytes]:
             if not data:
                 if fresh and not first:
                     return
-                raise Damaged(f"the {kind} stream ends in the middle of a member")
+                raise DamagedError(f"the {kind} stream ends in the middle of a member")
             fresh = False
         try:
             out = decoder.decompress(data, step.bytes)
         except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
-            raise Damaged(f"the {kind} stream is damaged ({error})") from error
+            raise DamagedError(f"the {kind} stream is damaged ({error})") from error
         data = b""
         if out:
             yield out
@@ -199,7 +191,7 @@ def _zstd(source: Reader, step: _Step) -> Iterator[bytes]:
         try:
             out = inner.read(step.bytes)
         except (OSError, pa.ArrowException) as error:
-            raise Damaged(f"the zstd stream is damaged ({error})") from error
+            raise DamagedError(f"the zstd stream is damaged ({error})") from error
         if not out:
             return
         yield out
@@ -238,7 +230,7 @@ def _decode(source: Reader, kind: str, step: _Step) -> Iterator[bytes]:
 
 
 class Stream:
-    """Iterate once for the decompressed chunks; then `damage` (None or a sentence) and `finish()` for the sha256.
+    """Iterate once for the decompressed chunks; then `damage` (None or a sentence) and `drain()` for the sha256.
 
     file: path or URL; start, size: the byte range of the stored file; encoding: transcoded to UTF-8 unless it is
     "utf-8" or None (then bytes pass as they are); skip: decompressed bytes to leave out at the beginning (a BOM).
@@ -273,7 +265,7 @@ class Stream:
                 done += len(block)
                 yield block
             return
-        except Damaged as error:
+        except DamagedError as error:
             self.damage = str(error)
         schedule = [(0, self._chunk)]
         for size in _STEPS:  # the failed call swallowed what it had decoded: approach the damage in small steps
@@ -298,20 +290,20 @@ class Stream:
                 if switch == -1:
                     yield block
                 seen += len(block)
-        except Damaged:
+        except DamagedError:
             return
         finally:
             meter.close()
 
     def _transcoded(self, blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-        decoder = codecs.getincrementaldecoder(encoding)("ingot.bytes")
+        decoder = codecs.getincrementaldecoder(encoding)(LENIENT)
         for block in blocks:
             if text := decoder.decode(block):
                 yield text.encode("utf-8", "surrogatepass")
         if tail := decoder.decode(b"", final=True):
             yield tail.encode("utf-8", "surrogatepass")
 
-    def finish(self) -> str:
+    def drain(self) -> str:
         """Read the rest of the stored bytes, close, and return the sha256 of the range."""
         try:
             return self._meter.drain()

@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from ingot.core.ops import reject_table
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import StepError
-from ingot.steps.turns import Int64s, Turns, message_turns, offsets_of
+from ingot.schema.turns import Int64s, Turns, message_turns, offsets_of
 
-REASONS = ("too_few_turns", "too_many_turns", "too_short", "too_long")
+REASONS = ("too_few_turns", "too_many_turns", "too_few_characters", "too_many_characters")
 _RESPONSES = ("chosen", "rejected")
 
 
@@ -74,7 +74,7 @@ class Length:
         """Keep the rows within all bounds; evidence names the measure, its value and the bound."""
         config = self.config
         if ctx.regime == "rlvr" and (config.min_response_chars, config.max_response_chars) != (None, None):
-            raise StepError("E404", "length bounds responses, but rlvr records have none", where=ctx.node,
+            raise StepError("E410", "length bounds responses, but rlvr records have none", where=ctx.node,
                             next="bound chars or prompt_chars instead")  # fmt: skip
         sizes = measure(message_turns(table, ctx.regime), ctx.regime)
         longest = np.maximum.reduce([sizes.prompt * 0, *sizes.responses])
@@ -144,7 +144,8 @@ def characters(turns: Turns) -> Int64s:
 def per_row(values: Int64s, offsets: Int64s) -> Int64s:
     """Sum of the values of each row."""
     sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
-    return sums[offsets[1:]] - sums[offsets[:-1]]
+    totals: Int64s = sums[offsets[1:]] - sums[offsets[:-1]]
+    return totals
 
 
 def _lengths(strings: pa.StringArray) -> Int64s:

@@ -18,7 +18,7 @@ from pydantic import Field
 from ingot.core.ops import reject_table
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.kernels.text import RULES, normalize
-from ingot.steps.turns import Bools, Int64s, Turns, as_mask, message_turns
+from ingot.schema.turns import Bools, Int64s, Turns, as_mask, message_turns
 
 REASON = "empty_after_normalize"
 SHOWN = 80  # characters of the emptied text in the evidence

@@ -10,7 +10,7 @@ rejects ("sql_filter"), order is restored, and new or repeated rows are an error
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import orjson
@@ -22,11 +22,8 @@ from ingot.core.ops import reject_table
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import StepError
 from ingot.schema.records import PROVENANCE, record_schema
+from ingot.schema.turns import Int64s
 from ingot.steps.sql_check import problem
-from ingot.steps.turns import Int64s, as_mask
-
-if TYPE_CHECKING:
-    import duckdb
 
 REASON = "sql_filter"
 IDENTITY = ("record_id", "uri", "line")  # identical rows share a record_id; their position tells them apart
@@ -60,7 +57,7 @@ class Sql:
         where = f"{ctx.node}, step sql"
         answer = self._run(table, where)
         if "record_id" not in answer.column_names:
-            raise StepError("E406", f"the answer of {self._shown} has no column 'record_id'", where=where,
+            raise StepError("E412", f"the answer of {self._shown} has no column 'record_id'", where=where,
                             next="select * or name record_id among the columns")  # fmt: skip
         rows = self._match(table, answer, where)
         kept = self._assemble(table, answer, rows, record_schema(ctx.regime), where)
@@ -84,12 +81,12 @@ class Sql:
             for setting in _SETTINGS:
                 connection.execute(f"set {setting}")
             if refused := checked(self.config.query):
-                raise StepError("E405", f"{self._shown} {refused}", where=where,
+                raise StepError("E411", f"{self._shown} {refused}", where=where,
                                 next="use row-wise expressions over input only; global work belongs in other steps")  # fmt: skip
             connection.register("input", table)
             return _plain(connection.sql(self.config.query).to_arrow_table())
         except duckdb.Error as error:
-            raise StepError("E406", f"{self._shown} failed: {str(error).strip()}", where=where,
+            raise StepError("E412", f"{self._shown} failed: {str(error).strip()}", where=where,
                             next="correct the query; `ingot sql` runs it on a node by hand") from None  # fmt: skip
         finally:
             connection.close()
@@ -104,7 +101,7 @@ class Sql:
         if (wrong := np.flatnonzero(asked[theirs] > counts[theirs])).size:
             value = answer.column("record_id")[int(wrong[0])].as_py()
             what = "repeats" if counts[theirs[wrong[0]]] else "invents"
-            raise StepError("E407", f"the answer of {self._shown} {what} record_id {value!r}", where=where,
+            raise StepError("E413", f"the answer of {self._shown} {what} record_id {value!r}", where=where,
                             next="give at most one row per input row and leave record_id, uri and line as they are")  # fmt: skip
         starts = np.concatenate([[0], np.cumsum(counts)])
         rank = np.empty(len(theirs), np.int64)
@@ -126,7 +123,7 @@ class Sql:
             elif name in answer.column_names:
                 columns[name] = self._typed(name, answer, table.schema.field(name).type, where)
             elif name in schema.names:
-                raise StepError("E406", f"the answer of {self._shown} drops the column {name!r}", where=where,
+                raise StepError("E412", f"the answer of {self._shown} drops the column {name!r}", where=where,
                                 next=f"select * replace (... as {name}) keeps all columns")  # fmt: skip
         columns |= {name: answer.column(name) for name in answer.column_names if name not in table.column_names}
         return pa.table(columns)
@@ -134,7 +131,7 @@ class Sql:
     def _same(self, name: str, before: pa.Table, answer: pa.Table, where: str) -> None:
         values = self._typed(name, answer, before.schema.field(name).type, where)
         if not values.equals(before.column(name)):
-            raise StepError("E407", f"the answer of {self._shown} changes the provenance column {name!r}", where=where,
+            raise StepError("E413", f"the answer of {self._shown} changes the provenance column {name!r}", where=where,
                             next=f"write the value to a column of another name than {name}")  # fmt: skip
 
     def _typed(self, name: str, answer: pa.Table, kind: pa.DataType, where: str) -> pa.ChunkedArray:
@@ -144,7 +141,7 @@ class Sql:
         try:
             return column.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise StepError("E406", f"{self._shown} gives column {name!r} type {column.type}, not {kind} ({error})",
+            raise StepError("E412", f"{self._shown} gives column {name!r} type {column.type}, not {kind} ({error})",
                             where=where, next=f"cast it back, or give it another name than {name}") from None  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The one seam through which files are reached: a local folder and an object store behave alike.
 
-Paths are relative POSIX strings ("silver/clean/parts/ab.parquet"). Every write is atomic: a reader sees the old content,
-the new content or nothing, never a part. All failures are StoreErrors with a code of E3xx.
+Paths are relative POSIX strings ("silver/clean/parts/ab.parquet"). Every write is atomic: a reader sees the old
+content, the new content or nothing, never a part. All failures are StoreErrors with a code of E3xx.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Store(Protocol):
         ...
 
     def writing(self, path: str) -> AbstractContextManager[Path]:
-        """Like `write` for content that a library writes into a local file: it counts when the block ends without error."""
+        """Like `write`, for what a library writes into a local file; it counts when the block ends without error."""
         ...
 
     def create(self, path: str, data: bytes) -> bool:
@@ -91,6 +91,8 @@ def open_store(url: str) -> Store:
         return LocalStore(Path(unquote(split.path)))
     if scheme not in REMOTE:
         raise StoreError("E307", f"no store for {scheme}:// in {url!r}", next="use a folder, s3://, gs:// or az://")
+    if not urlsplit(url).netloc:
+        raise StoreError("E307", f"{url!r} names no bucket", next=f"write {scheme}://bucket/prefix")
     from ingot.store.objects import ObjectStore  # a remote lake alone pays for the client
 
     return ObjectStore(url)

@@ -3,7 +3,8 @@
     bronze/<source>/<batch>/...   silver/<node>/parts/<key>.parquet   gold/<node>/parts/<key>.arrow
     assets/<sha256>   refs/<node>   cache/...   runs/<run>/events.jsonl   lake.json
 
-`Lake(url)` touches nothing, so a bare worker process may open it for every task; `Lake.open` checks or makes `lake.json`.
+`Lake(url)` touches nothing, so a bare worker process may open it for every task; `Lake.open` checks or makes
+`lake.json`.
 """
 
 from __future__ import annotations

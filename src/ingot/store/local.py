@@ -228,15 +228,16 @@ def _sync(path: Path) -> None:
 
 def _place(temporary: Path, target: Path, move: Callable[[Path, Path], None] = os.replace) -> None:
     """Give finished bytes their name, durably; a folder that `delete` removes meanwhile is made again."""
-    for attempt in range(8):
-        _make_folder(target.parent)
+    for attempt in range(100):
         try:
+            _make_folder(target.parent)
             move(temporary, target)
             break
         except FileNotFoundError:
-            if attempt == 7 or not temporary.exists():
+            if attempt == 99 or not temporary.exists():
                 raise
-    _sync(target.parent)
+    with suppress(FileNotFoundError):  # deleted again already
+        _sync(target.parent)
 
 
 def _make_folder(folder: Path) -> None:

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 
 Paths = list[str]
 CONFLICTS = (AlreadyExistsError, PreconditionError)  # 409 and 412
-ATTEMPTS = 20
+ATTEMPTS = 20  # at a conditional put, against other writers
+RETRIES = 5  # of any request, against the network
 _NO_LOGIN = (
-    "169.254.169.254", "metadata.google", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
+    "169.254.169.254",
+    "latest/api/token", "metadata.google", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
     "token request", "Account must be specified", "credential",
 )  # fmt: skip
 
@@ -57,16 +59,23 @@ def _asking(place: str) -> Iterator[None]:
         yield
     except CONFLICTS:
         raise
-    except FileNotFoundError as error:
-        what = "its bucket does not exist" if "NoSuchBucket" in str(error) else "does not exist"
-        raise StoreError("E304", f"{place}: {what}", where=place) from error
     except (BaseError, OSError) as error:
-        text = str(error).partition("\n")[0].partition("<?xml")[0]
-        if isinstance(error, NoCredentialsError) or any(sign in str(error) for sign in _NO_LOGIN):
-            raise StoreError("E309", f"no usable credentials for {place} ({text})", where=place) from error
-        if isinstance(error, (PermissionDeniedError, PermissionError)):
-            raise StoreError("E305", f"not allowed to use {place} ({text})", where=place) from error
-        raise StoreError("E314", f"cannot use {place} ({text})", where=place) from error
+        raise _failure(error, place) from error
+
+
+def _failure(error: Exception, place: str) -> StoreError:
+    full = str(error)
+    text = full.partition("\n")[0].partition("<?xml")[0]
+    if "NoSuchBucket" in full:
+        return StoreError("E304", f"{place}: its bucket does not exist", where=place)
+    if isinstance(error, FileNotFoundError):
+        return StoreError("E304", f"{place} does not exist", where=place)
+    # errors of listing come without a class of their own
+    if isinstance(error, NoCredentialsError) or "code: 401" in text or any(sign in full for sign in _NO_LOGIN):
+        return StoreError("E309", f"no usable credentials for {place} ({text})", where=place)
+    if isinstance(error, (PermissionDeniedError, PermissionError)) or "code: 403" in text:
+        return StoreError("E305", f"not allowed to use {place} ({text})", where=place)
+    return StoreError("E314", f"cannot use {place} ({text})", where=place)
 
 
 class ObjectStore:
@@ -83,7 +92,7 @@ class ObjectStore:
         if self.url.startswith("s3") and endpoint:
             options["config"] = {"endpoint": endpoint}
             options["client_options"] = {"allow_http": endpoint.startswith("http://")}
-        options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+        options["retry_config"] = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
         with _asking(self.url):
             try:
                 self._client = from_url(self.url, **options)

@@ -1,9 +1,9 @@
 """Refs: the current name of a node -> snapshot id, moved by compare-and-swap, with a history that is never rewritten.
 
-`refs/<node>` is one line, "<snapshot id> <n>": n counts the moves, so that a ref set back to an older id is still another
-version. `refs/<node>.log` has one line per move, "<n> <id> <previous>". A move first makes sure that the log holds the
-current line (a writer may have died between the two), then swaps the ref, then appends: the log is behind by at most the
-move that the ref itself tells, and `history` always shows all. No times here; they are in runs/.
+`refs/<node>` is one line, "<snapshot id> <n>": n counts the moves, so that a ref set back to an older id is still
+another version. `refs/<node>.log` has one line per move, "<n> <id> <previous>". A move first makes sure that the log
+holds the current line (a writer may have died between the two), then swaps the ref, then appends: the log is behind by
+at most the move that the ref itself tells, and `history` always shows all. No times here; they are in runs/.
 """
 
 from __future__ import annotations

@@ -2,15 +2,26 @@
 
 Guarantee: the same rows give the same Parquet bytes under one pyarrow version, whatever their chunking, slicing, string
 width, dictionary coding, schema metadata or thread count; reading gives plain types in one form.
+
+Cost, 196,509 real rows (143 MB as bronze, 145 MB as conformed messages; gsm8k, HH, OASST, C4 and others, three times
+over), one core of a shared machine, CPU seconds, best of 6, in MB of Arrow per second:
+    bronze   zstd 1: write 352, read 573, 18.6 % of the size   zstd 2: 267 / 609 / 17.7 %   zstd 3: 231 / 687 / 16.9 %
+    messages zstd 1: write 269, read 600, 18.8 %               zstd 2: 228 / 430 / 17.8 %   zstd 3: 199 / 528 / 17.0 %
+lz4 writes 441 and 356 at half as much again on disk (28 %); a dictionary on every column, other page sizes and
+statistics on short columns stay within the noise (about 20 %). So: zstd level 1, text plain, statistics where they can
+select rows. In parts of 32 MB the writer as it stands does 329, the reader 691 (bronze, mean of 10).
+Arrow IPC of 96 MB of token lists: 1,200 to 2,300, and 290 to 470 where nulls or slices make a copy necessary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
@@ -62,14 +73,24 @@ def write_parquet(table: pa.Table, file: Path) -> None:
     table = plain(table)
     with pq.ParquetWriter(
         str(file), table.schema, version="2.6", data_page_version="1.0", compression="zstd", compression_level=LEVEL,
-        use_dictionary=_leaves(table.schema, dictionary=True), write_statistics=False, store_schema=False,
+        use_dictionary=_leaves(table.schema, _repeats),
+        write_statistics=_leaves(table.schema, _selects), store_schema=False,
     ) as writer:  # fmt: skip
         for start in range(0, max(len(table), 1), ROW_GROUP):
             writer.write_table(table.slice(start, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
 
 
-def _leaves(schema: pa.Schema, *, dictionary: bool) -> list[str]:
-    """Parquet paths of the leaf columns that do (or do not) get a dictionary."""
+def _repeats(name: str, _: pa.DataType) -> bool:
+    return name in DICTIONARY
+
+
+def _selects(name: str, kind: pa.DataType) -> bool:
+    """Minimum and maximum of long text select nothing."""
+    return name in DICTIONARY or name.endswith("_id") or not (pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _leaves(schema: pa.Schema, wanted: Callable[[str, pa.DataType], bool]) -> list[str]:
+    """Parquet paths of the leaf columns whose own name and type are wanted."""
     found: list[str] = []
 
     def walk(path: str, name: str, kind: pa.DataType) -> None:
@@ -78,7 +99,7 @@ def _leaves(schema: pa.Schema, *, dictionary: bool) -> list[str]:
         elif pa.types.is_struct(kind):
             for field in kind:
                 walk(f"{path}.{field.name}", field.name, field.type)
-        elif (name in DICTIONARY) == dictionary:
+        elif wanted(name, kind):
             found.append(path)
 
     for field in schema:
@@ -110,12 +131,45 @@ def open_parquet(source: pa.NativeFile | BinaryIO, place: str) -> pq.ParquetFile
 
 
 def write_ipc(table: pa.Table, file: Path) -> None:
-    """Write an uncompressed Arrow IPC file: one record batch where 32-bit offsets allow it."""
+    """Write an uncompressed Arrow IPC file: one record batch where 32-bit offsets allow it; same rows, same bytes."""
     table = plain(table)
     with pa.OSFile(str(file), "wb") as out, ipc.new_file(out, table.schema) as writer:
         for part in _fitting(table):
-            for batch in part.combine_chunks().to_batches():
+            for batch in _clean(part.combine_chunks()).to_batches():
                 writer.write_batch(batch)
+
+
+def _clean(table: pa.Table) -> pa.Table:
+    """The same rows without what is not content but would be written: anything under a null, bytes beyond a slice.
+
+    `take` writes zeros and empty lists under nulls and nothing around them; buffers that are tidy are shared.
+    """
+    columns = [
+        column if all(map(_tidy, column.chunks)) else column.take(pa.array(np.arange(len(column))))
+        for column in table.columns
+    ]
+    return pa.table(columns, schema=table.schema)
+
+
+def _tidy(array: pa.Array) -> bool:
+    """Whether an array has no nulls at any depth and its buffers hold its rows and nothing else."""
+    kind, rows = array.type, len(array)
+    if array.null_count or array.offset or rows == 0:
+        return False
+    if pa.types.is_struct(kind):
+        children = [array.field(i) for i in range(kind.num_fields)]
+        return all(len(child) == rows and _tidy(child) for child in children)
+    main = array.buffers()[1] if array.buffers()[1:] else None
+    if pa.types.is_list(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind):
+        if main is None or main.size != 4 * (rows + 1):
+            return False
+        first, last = np.frombuffer(main, np.int32)[[0, -1]]
+        if pa.types.is_list(kind):
+            return bool(first == 0 and len(array.values) == last and (last == 0 or _tidy(array.values)))
+        size = array.buffers()[2].size if array.buffers()[2] else 0
+        return bool(first == 0 and size == last)
+    # a boolean's last byte may hold bits of nobody
+    return bool(main and pa.types.is_primitive(kind) and kind.bit_width >= 8 and main.size * 8 == rows * kind.bit_width)
 
 
 def open_ipc(file: Path, place: str) -> pa.Table:
@@ -128,9 +182,23 @@ def open_ipc(file: Path, place: str) -> pa.Table:
 
 def _fitting(table: pa.Table) -> Iterator[pa.Table]:
     """Halve by rows until every column fits 32-bit offsets; the cuts follow from the content alone."""
-    if len(table) <= 1 or all(column.nbytes <= _LIMIT for column in table.columns):
+    # an element takes a bit or more, so that small tables need no counting
+    if len(table) <= 1 or table.nbytes * 8 <= _LIMIT or all(_longest(column) <= _LIMIT for column in table.columns):
         yield table
         return
     middle = len(table) // 2
     yield from _fitting(table.slice(0, middle))
     yield from _fitting(table.slice(middle))
+
+
+def _longest(column: pa.ChunkedArray) -> int:
+    """How many elements the fullest buffer of a column would hold, at any depth."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return int(pc.sum(pc.cast(pc.binary_length(column), pa.int64())).as_py() or 0)
+    if pa.types.is_list(kind):
+        inner = pc.list_flatten(column)
+        return max(len(inner), _longest(inner))
+    if pa.types.is_struct(kind):
+        return max((_longest(child) for child in column.flatten()), default=0)
+    return len(column)

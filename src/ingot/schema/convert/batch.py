@@ -1,29 +1,70 @@
-"""The units of one part on their way to becoming records, and what a converter hands back.
+"""The units of one part on their way to becoming records, their faults, and what a converter hands back.
 
 A unit is what becomes one record: usually the row, in formats with several instances or paths one of those. Every unit
-ends as exactly one kept or one rejected record, so rows + (units - rows) = kept + rejected by construction.
+ends as exactly one kept or one rejected record, so rows + (units - rows) = kept + rejected by construction. A unit's first fault
+is what counts, and it depends on that unit alone, never on how rows are cut into parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingot.kernels.json_tokens import NULL, STRING
-from ingot.schema.convert.cursor import Cursor, Ints, Mask, Path, leftover
-from ingot.schema.convert.faults import Faults
+from ingot.catalogue import REASONS
+from ingot.kernels.json_tokens import NULL, NUMBER, STRING
+from ingot.schema.cursor import Cursor, Ints, Mask, Path, leftover
 
 ID_KEYS = ("id", "_id", "uid", "message_id", "question_id", "task_id", "name")
+
+Evidence = dict[str, Any]
+
+
+class Faults:
+    """Mutable while a part is being converted; `ok` tells which units are still without a fault."""
+
+    __slots__ = ("evidence", "ok", "reason")
+
+    def __init__(self, units: int) -> None:
+        self.ok: npt.NDArray[np.bool_] = np.ones(units, np.bool_)
+        self.reason: dict[int, str] = {}
+        self.evidence: dict[int, Evidence] = {}
+
+    def add(self, units: Ints, reason: str, evidence: Callable[[int], Evidence]) -> None:
+        """Record `reason` for these units unless they have one already; evidence(k) is called for the k-th of them."""
+        if reason not in REASONS:
+            raise KeyError(f"reason {reason!r} is not in the catalogue")
+        for k, unit in enumerate(units.tolist()):
+            if self.ok[unit]:
+                self.ok[unit] = False
+                self.reason[unit] = reason
+                self.evidence[unit] = evidence(k)
+
+    def add_where(self, mask: npt.NDArray[np.bool_], reason: str, evidence: Callable[[int], Evidence]) -> None:
+        """As `add`, for the units where mask is true; evidence receives the unit."""
+        units = np.flatnonzero(mask & self.ok)
+        if len(units):
+            self.add(units, reason, lambda k: evidence(int(units[k])))
+
+    def spread(self, parent: Ints) -> Faults:
+        """The faults of units that were split: unit u of the result comes from parent[u] of these."""
+        result = Faults(len(parent))
+        for unit in np.flatnonzero(~self.ok[parent]).tolist():
+            result.ok[unit] = False
+            result.reason[unit] = self.reason[int(parent[unit])]
+            result.evidence[unit] = self.evidence[int(parent[unit])]
+        return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """root: the object of each unit's row; context: the object around it in its file, if any; row: its place in the
-    part; item: its number within the row."""
+    part; item: its number within the row.
+    """
 
     format: str
     root: Cursor
@@ -46,7 +87,7 @@ class Batch:
         item = (np.arange(len(parent)) - np.repeat(np.cumsum(sizes) - sizes, sizes)).astype(np.int32)
         context = None if self.context is None else self.context.take(parent)
         batch = replace(
-            self, root=self.root.take(parent), context=context, faults=self.faults.spread(parent),
+            self, root=self.root.take(parent).indexed(), context=context, faults=self.faults.spread(parent),
             row=self.row[parent], item=item,
         )  # fmt: skip
         return batch, parent
@@ -106,7 +147,7 @@ def identity(
         if not (found.nodes >= 0).any():
             continue
         kinds = found.kinds()
-        texts = found.where(open_ & ((kinds == STRING) | (kinds == 4))).scalar()
+        texts = found.where(open_ & ((kinds == STRING) | (kinds == NUMBER))).scalar()
         mask = _filled(texts)
         ids.append(texts)
         taken[key] = mask

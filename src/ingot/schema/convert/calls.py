@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from ingot.kernels import tape_ops
 from ingot.kernels.json_tokens import ARRAY, NULL, OBJECT, STRING
 from ingot.schema.convert.batch import Batch
-from ingot.schema.convert.cursor import Cursor, Ints, Mask, cut, is_text, parse
 from ingot.schema.convert.turns import CALLS
+from ingot.schema.cursor import Cursor, Ints, Mask, cut, is_text, parse
 from ingot.schema.records import TOOL_CALL
 
 Fault = Callable[[Ints, str, Callable[[int], dict[str, object]]], None]

@@ -6,12 +6,14 @@ a result unless it ends the conversation; a result follows a call, in structure 
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow.compute as pc
 
 from ingot.schema.convert.batch import Batch
-from ingot.schema.convert.cursor import Ints, Mask, blank, cut
 from ingot.schema.convert.turns import ASSISTANT, TOOL, USER, Turns
+from ingot.schema.cursor import Ints, Mask, blank, cut
 from ingot.schema.records import ROLES
 
 # Some data writes calls into the text; a result after such a text is not an orphan.
@@ -24,7 +26,7 @@ def check(batch: Batch, turns: Turns, path: str, *, answered: bool = True, units
     concerned = np.ones(n, np.bool_) if units is None else units
     counts = np.bincount(turns.unit, minlength=n)
     faults.add_where(concerned & (counts == 0), "no_messages", lambda unit: {"path": path})
-    has_calls = np.array(turns.tool_calls.is_valid()) if turns.tool_calls is not None else np.zeros(len(turns), bool)
+    has_calls = np.zeros(len(turns), np.bool_) if turns.tool_calls is None else np.array(turns.tool_calls.is_valid())
     _empty(batch, turns, has_calls, path)
     if answered:
         found = np.bincount(turns.unit[turns.role == ASSISTANT], minlength=n) > 0
@@ -55,7 +57,7 @@ def _tools(batch: Batch, turns: Turns, has_calls: Mask, path: str) -> None:
     if len(index):
         batch.faults.add(
             turns.unit[index], "tool_call_without_result",
-            lambda k: {**_at(turns, int(index[k]), path), "value": cut(str(turns.tool_calls[int(index[k])].as_py()))},
+            lambda k: {**_at(turns, int(index[k]), path), "value": _called(turns, int(index[k]))},
         )  # fmt: skip
     tools = turns.role == TOOL
     before = np.maximum.accumulate(np.where(~tools, np.arange(len(turns)), -1))
@@ -81,6 +83,10 @@ def _tools(batch: Batch, turns: Turns, has_calls: Mask, path: str) -> None:
 def _at(turns: Turns, message: int, path: str) -> dict[str, object]:
     place = int(turns.place[message])
     return {"path": path if place < 0 else f"{path}[{place}]"}
+
+
+def _called(turns: Turns, message: int) -> str | None:
+    return None if turns.tool_calls is None else cut(json.dumps(turns.tool_calls[message].as_py(), ensure_ascii=False))
 
 
 def _roles(turns: Turns, unit: int) -> list[str]:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingot.kernels.json_tokens import ARRAY, NULL, OBJECT, STRING
 from ingot.schema.convert import calls
 from ingot.schema.convert.batch import Batch
-from ingot.schema.convert.cursor import Cursor, Ints, Mask, Path, leftover
+from ingot.schema.convert.calls import Calls, Fault
 from ingot.schema.convert.parts import joined
 from ingot.schema.convert.turns import ASSISTANT, Turns, scatter
+from ingot.schema.cursor import Cursor, Ints, Mask, Path, leftover
 from ingot.schema.records import ROLES
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -56,6 +58,7 @@ def read_turns(batch: Batch, lists: Cursor, shape: Shape, path: str) -> Turns:
         lists, (kinds != 0) & (kinds != NULL) & (kinds != ARRAY) & (kinds != OBJECT), path, "a list of messages"
     )
     turns, unit = calls.flatten(lists)
+    turns = turns.indexed()
     first = np.zeros(len(lists) + 1, np.int64)
     np.cumsum(np.bincount(unit, minlength=len(lists)), out=first[1:])
     place = np.arange(len(unit)) - first[unit]
@@ -90,7 +93,7 @@ class _Reader:
         plain = Turns(unit=self.unit, role=role, content=content, place=self.place)
         return plain if not len(rich) else self.enrich(plain, rich, content_at, is_call)
 
-    def roles(self, role_at: Cursor) -> tuple[np.ndarray, Mask]:
+    def roles(self, role_at: Cursor) -> tuple[npt.NDArray[np.int8], Mask]:
         names = role_at.text()
         known = list(self.shape.roles)
         target = [self.shape.roles[name] for name in known]
@@ -110,18 +113,21 @@ class _Reader:
 
     def enrich(self, plain: Turns, rich: Ints, content_at: Cursor, is_call: Mask) -> Turns:
         """Everything that the turns at `rich` hold besides a role and a text."""
-        here, size = self.turns.take(rich), len(plain)
+        here, size = self.turns.take(rich).indexed(), len(plain)
         text_at = content_at.take(rich)
         kinds = text_at.kinds()
         path = ".".join(map(str, self.shape.content[0]))
-        fault = self.at(rich)
-        content, groups = plain.content, []
-        consumed: dict[str, Mask | bool] = {"role": False}
-        consumed = {str(p[0]): True for p in (self.shape.role, *self.shape.content) if len(p) == 1}
+        content = plain.content
+        groups: list[Calls] = []
+        consumed: dict[str, Mask | bool] = {
+            str(p[0]): True for p in (self.shape.role, *self.shape.content) if len(p) == 1
+        }
         other = (kinds != 0) & (kinds != NULL) & (kinds != STRING) & (kinds != ARRAY)
         containers = len(self.shape.content) > 1  # a field map that offers alternatives may point at objects
         if containers:
-            content = pc.coalesce(content, scatter_or(text_at.where((kinds == OBJECT) | (kinds == ARRAY)).raw(), rich, size))
+            content = pc.coalesce(
+                content, scatter_or(text_at.where((kinds == OBJECT) | (kinds == ARRAY)).raw(), rich, size)
+            )
             other &= kinds != OBJECT
         self.fault_where(_spread(other, rich, size), "wrong_type", path, content_at, "a string or a list of parts")
         reasoning, used = self.optional(here, REASONING)
@@ -139,7 +145,7 @@ class _Reader:
             texts = content.take(pa.array(call_texts))
             groups.append(calls.from_texts(texts, call_texts, self.at(call_texts), path))
             content = pc.if_else(pa.array(is_call), pa.scalar(None, pa.string()), content)
-        more, used = self.calls(here, rich, fault)
+        more, used = self.found_calls(here, rich)
         groups += more
         consumed.update(used)
         name, used_name = self.optional(here, ("name",))
@@ -159,9 +165,9 @@ class _Reader:
         text = found.kinds() == STRING
         return found.text(), {key: text & (which == k) for k, key in enumerate(keys) if (which == k).any()}
 
-    def calls(self, here: Cursor, rich: Ints, fault: calls.Fault) -> tuple[list[calls.Calls], dict[str, Mask | bool]]:
+    def found_calls(self, here: Cursor, rich: Ints) -> tuple[list[Calls], dict[str, Mask | bool]]:
         """Tool calls in members of their own: tool_calls, the older function_call, or the map's path."""
-        groups: list[calls.Calls] = []
+        groups: list[Calls] = []
         consumed: dict[str, Mask | bool] = {}
         for path in (("tool_calls",), ("function_call",), self.shape.calls):
             if path is None:
@@ -176,7 +182,7 @@ class _Reader:
                 consumed[str(path[0])] = _lossless(found, (kinds == ARRAY) | (kinds == OBJECT))
         return groups, consumed
 
-    def at(self, messages: Ints) -> calls.Fault:
+    def at(self, messages: Ints) -> Fault:
         """Report faults of the messages at these places."""
 
         def fault(places: Ints, reason: str, evidence: Callable[[int], dict[str, object]]) -> None:
@@ -185,9 +191,7 @@ class _Reader:
 
         return fault
 
-    def fault_where(
-        self, mask: Mask, reason: str, key: str, found: Cursor, expected: str | None = None
-    ) -> None:
+    def fault_where(self, mask: Mask, reason: str, key: str, found: Cursor, expected: str | None = None) -> None:
         index = np.flatnonzero(mask)
 
         def evidence(k: int) -> dict[str, object]:
@@ -214,17 +218,17 @@ def _spread(mask: Mask, places: Ints, size: int) -> Mask:
     return result
 
 
-def _owned(group: calls.Calls, owners: Ints) -> calls.Calls:
-    return calls.Calls(owner=owners[group.owner], id=group.id, name=group.name, arguments=group.arguments)
+def _owned(group: Calls, owners: Ints) -> Calls:
+    return Calls(owner=owners[group.owner], id=group.id, name=group.name, arguments=group.arguments)
 
 
-def _any_form(found: Cursor, owner: Ints, fault: calls.Fault, path: str) -> list[calls.Calls]:
+def _any_form(found: Cursor, owner: Ints, fault: Fault, path: str) -> list[Calls]:
     """Tool calls as a list, an object, an object of name -> arguments, or JSON text."""
     kinds = found.kinds()
     named = (found.member("name").kinds() == STRING) | (found.member("function").kinds() == OBJECT)
     mapped = np.flatnonzero((kinds == OBJECT) & ~named)
     texts = np.flatnonzero(kinds == STRING)
-    groups: list[calls.Calls] = []
+    groups: list[Calls] = []
     others = np.flatnonzero((kinds != OBJECT) & (kinds != STRING) & (kinds != ARRAY))
     if len(others):
         fault(others, "wrong_type", lambda k: {"path": path, "value": found.value(int(others[k]))})

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingot.kernels.json_tokens import NULL, OBJECT, STRING
 from ingot.schema.convert import calls
-from ingot.schema.convert.cursor import Cursor, Ints, Mask
+from ingot.schema.cursor import Cursor, Ints, Mask
 
 _TEXT = pa.array(["text", "input_text", "output_text"])
 _REASONING = pa.array(["reasoning", "thinking"])
@@ -73,9 +73,7 @@ def joined(lists: Cursor, fault: calls.Fault, path: str) -> Joined:
     )  # fmt: skip
 
 
-def _calls(
-    parts: Cursor, text_at: Cursor, which: Ints, owner: Ints, fault: calls.Fault, path: str
-) -> calls.Calls:
+def _calls(parts: Cursor, text_at: Cursor, which: Ints, owner: Ints, fault: calls.Fault, path: str) -> calls.Calls:
     """Calls of parts: JSON text in the part, or the part itself as a call."""
     texts = text_at.take(which)
     as_text = texts.kinds() == STRING

@@ -1,7 +1,8 @@
 """Preference data: pairs (TRL, ShareGPT), Anthropic HH transcripts, and KTO's single answers with a label.
 
 Where no prompt is given it is what chosen and rejected have in common from the start, computed turn by turn: the
-turns after the common ones are compared, however many they are.
+turns after the common ones are compared, however many they are. The marks of HH transcripts are found in a whole column
+at once, as byte positions; texts are cut at offsets, never row by row.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingot.kernels.buffers import byte_rows
 from ingot.kernels.json_tokens import ARRAY, FALSE, NULL, STRING, TRUE
 from ingot.schema.convert import dialogue
 from ingot.schema.convert.batch import Batch, Converted, finish
-from ingot.schema.convert.cursor import Cursor, Ints, Mask, Path, cut
 from ingot.schema.convert.messages import OPENAI, SHAREGPT, read_turns
-from ingot.schema.convert.sft import CHAT_KEYS, Consumed, opened, spoken, tools_of, which_keys
-from ingot.schema.convert.transcripts import transcript
+from ingot.schema.convert.sft import CHAT_KEYS, Consumed, opened, prompted, spoken, tools_of, which_keys
 from ingot.schema.convert.turns import ASSISTANT, SYSTEM, USER, Turns, merge
+from ingot.schema.cursor import Cursor, Ints, Mask, Path, cut
+from ingot.schema.records import ROLES
 
-BEFORE = ("prompt", "question", "instruction", "input")
+_MARKS = ((b"\n\nHuman:", USER), (b"\n\nAssistant:", ASSISTANT))
+BEFORE = ("prompt", "question", "instruction", "query")
 
 
 def compared(
@@ -30,15 +33,8 @@ def compared(
 ) -> Converted:  # fmt: skip
     """Records of a prompt and its two answers (of one, where `sides` says which are there), after the checks."""
     n = len(batch)
-    for name, answer, there in (("chosen", chosen, 0), ("rejected", rejected, 1)):
-        units = None if sides is None else sides[there]
-        counts = np.bincount(answer.unit, minlength=n)
-        missing = counts == 0 if units is None else units & (counts == 0)
-        batch.faults.add_where(missing, "empty_response", lambda unit, name=name: {"path": name})
-        dialogue.check(batch, answered_side(prompt, answer, n, units), name, units=units)
-        last = dialogue.last_of(answer, n)
-        ends = (last >= 0) & (answer.role[last] != ASSISTANT) if len(answer) else last >= 0
-        batch.faults.add_where(ends, "no_assistant_turn", lambda unit, name=name: {"path": name, "ends_with": "not assistant"})
+    _check_side(batch, prompt, chosen, "chosen", None if sides is None else sides[0])
+    _check_side(batch, prompt, rejected, "rejected", None if sides is None else sides[1])
     users = np.bincount(prompt.unit[prompt.role == USER], minlength=n)
     batch.faults.add_where(users == 0, "empty_prompt", lambda unit: {"path": "prompt", "value": None})
     if sides is None:
@@ -54,9 +50,19 @@ def compared(
     return finish(batch, columns, consumed, path)
 
 
-def answered_side(prompt: Turns, answer: Turns, units: int, there: Mask | None) -> Turns:
-    """The prompt and one answer as one conversation."""
-    return merge([prompt if there is None else prompt.only(there[prompt.unit]), answer])
+def _check_side(batch: Batch, prompt: Turns, answer: Turns, name: str, there: Mask | None) -> None:
+    """The prompt and one answer must be a conversation that ends with the assistant."""
+    n = len(batch)
+    counts = np.bincount(answer.unit, minlength=n)
+    missing = counts == 0 if there is None else there & (counts == 0)
+    batch.faults.add_where(missing, "empty_response", lambda unit: {"path": name})
+    whole = merge([prompt if there is None else prompt.only(there[prompt.unit]), answer])
+    dialogue.check(batch, whole, name, units=there)
+    last = dialogue.last_of(answer, n)
+    ends = (last >= 0) & (answer.role[last] != ASSISTANT) if len(answer) else last >= 0
+    batch.faults.add_where(
+        ends, "no_assistant_turn", lambda unit: {"path": name, "ends_with": ROLES[int(answer.role[last[unit]])]}
+    )
 
 
 def _said(turns: Turns, unit: int) -> str | None:
@@ -89,7 +95,8 @@ def _unequal(first: pa.Array | None, second: pa.Array | None, left: Ints, right:
     x = pa.nulls(len(left), pa.string()) if first is None else first.take(pa.array(left))
     y = pa.nulls(len(right), pa.string()) if second is None else second.take(pa.array(right))
     one_null = np.array(x.is_null()) != np.array(y.is_null())
-    return np.array(pc.fill_null(pc.not_equal(x, y), False)) | one_null
+    result: Mask = np.array(pc.fill_null(pc.not_equal(x, y), False)) | one_null
+    return result
 
 
 def _calls_text(turns: Turns) -> pa.Array | None:
@@ -112,14 +119,15 @@ def parted(chosen: Turns, rejected: Turns, units: int) -> tuple[Turns, Turns, Tu
 
 
 def hh(batch: Batch, id_path: Path | None) -> Converted:
-    """Transcripts in one string each: "\\n\\nHuman: … \\n\\nAssistant: …"."""
+    """Transcripts in one string each, "Human: …" and "Assistant: …" after a blank line."""
     sides = []
     for key in ("chosen", "rejected"):
         texts = batch.text(batch.field(key)[0], key)
         sides.append(transcript(batch, texts, key))
     prompt, chosen, rejected = parted(sides[0], sides[1], len(batch))
     tools, used = tools_of(batch)
-    return compared(batch, prompt, chosen, rejected, tools, {"chosen": True, "rejected": True} | used, id_path)
+    consumed: Consumed = {"chosen": True, "rejected": True, **used}
+    return compared(batch, prompt, chosen, rejected, tools, consumed, id_path)
 
 
 def trl(batch: Batch, id_path: Path | None) -> Converted:
@@ -128,13 +136,12 @@ def trl(batch: Batch, id_path: Path | None) -> Converted:
     chosen_at, rejected_at = batch.field("chosen")[0], batch.field("rejected")[0]
     prompt_at, which = batch.root.first(BEFORE)
     given = prompt_at.present()
-    prompt = spoken(batch, prompt_at.where(given), USER, "prompt", "empty_prompt")
+    prompt, consumed = prompted(batch, prompt_at.where(given), which, BEFORE)
     plain = ~given & (chosen_at.kinds() == STRING) & (rejected_at.kinds() == STRING)
     chosen = spoken(batch, chosen_at, ASSISTANT, "chosen", "empty_response")
     rejected = spoken(batch, rejected_at, ASSISTANT, "rejected", "empty_response")
     # both sides may be whole conversations even beside a prompt, which is then their last user turn once more
     whole = ~plain & (~given | (_opens(chosen, n) & _opens(rejected, n)))
-    consumed = which_keys(BEFORE, which)
     if plain.any():
         prompt, chosen, rejected = _parted_texts(prompt, chosen, rejected, plain)
     if whole.any():
@@ -146,7 +153,7 @@ def trl(batch: Batch, id_path: Path | None) -> Converted:
         rejected = merge([rejected.only(~whole[rejected.unit]), second])
     prompt, used = opened(batch, prompt)
     tools, used_tools = tools_of(batch)
-    consumed = {"chosen": True, "rejected": True} | consumed | used | used_tools
+    consumed |= {"chosen": True, "rejected": True, **used, **used_tools}
     return compared(batch, prompt, chosen, rejected, tools, consumed, id_path)
 
 
@@ -201,12 +208,12 @@ def sharegpt_preference(batch: Batch, id_path: Path | None) -> Converted:
     kinds = before_at.kinds()
     batch.wrong(before_at, (kinds != 0) & (kinds != ARRAY), "conversations", "a list of messages")
     prompt = read_turns(batch, before_at.where(kinds == ARRAY), SHAREGPT, "conversations")
-    sides = []
-    for key in ("chosen", "rejected"):
-        sides.append(spoken(batch, batch.field(key)[0], ASSISTANT, key, "empty_response", SHAREGPT))
+    sides = [
+        spoken(batch, batch.field(key)[0], ASSISTANT, key, "empty_response", SHAREGPT) for key in ("chosen", "rejected")
+    ]
     prompt, used = opened(batch, prompt)
     tools, used_tools = tools_of(batch)
-    consumed = {"chosen": True, "rejected": True} | which_keys(keys, which) | used | used_tools
+    consumed: Consumed = {"chosen": True, "rejected": True, **which_keys(keys, which), **used, **used_tools}
     return compared(batch, prompt, sides[0], sides[1], tools, consumed, id_path)
 
 
@@ -235,16 +242,16 @@ def kto(batch: Batch, id_path: Path | None) -> Converted:
     listed = chat_at.nodes >= 0
     turns = read_turns(batch, chat_at, OPENAI, "messages")
     prompt, answer = before_last(turns, len(batch))
-    consumed: Consumed = {"label": True} | which_keys(CHAT_KEYS, which)
+    consumed: Consumed = {"label": True, **which_keys(CHAT_KEYS, which)}
     if not listed.all():
         rows = batch.root.where(~listed)
         pair = {key: rows.member(key) for key in keys}
-        for key, found in pair.items():
-            batch.faults.add_where(
-                ~listed & (found.nodes < 0), "format_mismatch",
-                lambda unit, key=key: {"format": "kto", "missing": f"messages or {key}", "fields": batch.root.keys(unit)},
-            )  # fmt: skip
-            consumed[key] = ~listed
+        lacking = ~listed & ((pair["prompt"].nodes < 0) | (pair["completion"].nodes < 0))
+        batch.faults.add_where(
+            lacking, "format_mismatch",
+            lambda unit: {"format": "kto", "missing": "messages, or prompt and completion", "fields": batch.root.keys(unit)},
+        )  # fmt: skip
+        consumed |= dict.fromkeys(keys, ~listed)
         asked = spoken(batch, pair["prompt"], USER, "prompt", "empty_prompt")
         said = spoken(batch, pair["completion"], ASSISTANT, "completion", "empty_response")
         prompt, answer = merge([prompt, asked]), merge([answer, said])
@@ -262,3 +269,55 @@ def before_last(turns: Turns, units: int) -> tuple[Turns, Turns]:
     return turns.only(~last), turns.only(last)
 
 
+def transcript(batch: Batch, texts: pa.StringArray, path: str) -> Turns:
+    """The turns of each text; text before the first mark is a fault."""
+    data, offsets, _ = byte_rows(texts)
+    start, length, role = _find(data)
+    unit = np.searchsorted(offsets, start, side="right") - 1
+    inside = start + length <= offsets[unit + 1]
+    start, length, role, unit = start[inside], length[inside], role[inside], unit[inside]
+    counts = np.bincount(unit, minlength=len(texts))
+    first = np.full(len(texts), -1, np.int64)
+    first[unit[::-1]] = start[::-1]
+    astray = np.array(texts.is_valid()) & (first != offsets[:-1])
+    batch.faults.add_where(
+        astray, "format_mismatch",
+        lambda u: {"format": "hh", "path": path, "expected": "\\n\\nHuman: at the start", "value": cut(texts[u].as_py())},
+    )  # fmt: skip
+    end = np.append(start[1:], 0)
+    last = np.append(unit[1:] != unit[:-1], True) if len(unit) else np.zeros(0, np.bool_)
+    end[last] = offsets[unit[last] + 1]
+    begin = start + length
+    spaced = begin < end
+    spaced[spaced] = data[begin[spaced]] == 0x20
+    begin = begin + spaced
+    return Turns(
+        unit=unit, role=role, content=_slices(texts, begin, end),
+        place=np.arange(len(unit)) - np.repeat(np.cumsum(counts) - counts, counts),
+    )  # fmt: skip
+
+
+def _find(data: np.ndarray) -> tuple[Ints, Ints, np.ndarray]:
+    """(position, length, role) of each mark, by position."""
+    breaks = np.flatnonzero((data[:-1] == 0x0A) & (data[1:] == 0x0A)) if len(data) > 1 else np.zeros(0, np.int64)
+    starts, lengths, roles = [], [], []
+    for mark, role in _MARKS:
+        at = breaks[breaks + len(mark) <= len(data)]
+        for k, byte in enumerate(mark):
+            at = at[data[at + k] == byte]
+        starts.append(at)
+        lengths.append(np.full(len(at), len(mark)))
+        roles.append(np.full(len(at), role, np.int8))
+    start = np.concatenate(starts)
+    order = np.argsort(start, kind="stable")
+    return start[order], np.concatenate(lengths)[order], np.concatenate(roles)[order]
+
+
+def _slices(texts: pa.StringArray, begin: Ints, end: Ints) -> pa.StringArray:
+    """Pieces of the column's buffer: offsets around each piece make a column in which every second entry is wanted."""
+    if not len(begin):
+        return pa.array([], pa.string())
+    around = np.empty(2 * len(begin), np.int32)
+    around[0::2], around[1::2] = begin, end
+    column = pa.StringArray.from_buffers(len(around) - 1, pa.py_buffer(around), texts.buffers()[2])
+    return column.take(pa.array(np.arange(0, len(around) - 1, 2)))

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from ingot.kernels.json_tokens import ARRAY, NULL, NUMBER, OBJECT, STRING
 from ingot.schema.convert.batch import Batch, Converted, finish
-from ingot.schema.convert.cursor import Cursor, Path, blank, cut
-from ingot.schema.convert.sft import Consumed, opened, spoken, tools_of, which_keys
+from ingot.schema.convert.sft import Consumed, opened, prompted, tools_of, which_keys
 from ingot.schema.convert.turns import USER, Turns
+from ingot.schema.cursor import Cursor, Path, blank, cut, join
 
 QUESTIONS = ("question", "problem", "prompt", "query", "instruction", "text", "messages")
 ANSWERS = ("answer", "ground_truth", "final_answer", "target", "solution")
@@ -39,9 +39,9 @@ class Asked:
 def question(batch: Batch) -> tuple[Turns, Consumed]:
     """The prompt: a text or messages, with the row's own system text before it."""
     found, which = batch.field(*QUESTIONS)
-    turns = spoken(batch, found, USER, "prompt", "empty_prompt")
+    turns, consumed = prompted(batch, found, which, QUESTIONS)
     turns, used = opened(batch, turns)
-    return turns, which_keys(QUESTIONS, which) | used
+    return turns, consumed | used
 
 
 def record(
@@ -110,7 +110,7 @@ def after_mark(batch: Batch, texts: pa.StringArray, mark: str, path: str) -> pa.
 
 
 def math(batch: Batch, asked: Asked) -> Converted:
-    """The answer is `answer`, else the last \\boxed{…} of `solution`."""
+    r"""The answer is `answer`, else the last \boxed{…} of `solution`."""
     prompt, consumed = question(batch)
     found, which = batch.root.first(ANSWERS[:-1])
     given = found.present()
@@ -127,7 +127,7 @@ def math(batch: Batch, asked: Asked) -> Converted:
 
 
 def boxed(text: str | None) -> str | None:
-    """The content of the last \\boxed{…}, braces balanced; `\\boxed x` and \\fbox are read too."""
+    r"""The content of the last \boxed{…}, braces balanced; `\boxed x` and \fbox are read too."""
     if text is None:
         return None
     at = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
@@ -161,7 +161,9 @@ def choice(batch: Batch, asked: Asked) -> Converted:
     lines = _lettered(texts, number)
     block = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), lines), "\n")
     batch.faults.add_where(blank(stem), "empty_prompt", lambda unit: {"path": "question", "value": stem[unit].as_py()})
-    batch.faults.add_where(np.diff(offsets) < 2, "missing_field", lambda unit: {"path": "options", "value": at.value(unit)})
+    batch.faults.add_where(
+        np.diff(offsets) < 2, "missing_field", lambda unit: {"path": "options", "value": at.value(unit)}
+    )
     prompt = Turns(
         unit=np.arange(len(batch)), role=np.full(len(batch), USER, np.int8), place=np.full(len(batch), -1, np.int64),
         content=pc.binary_join_element_wise(stem, block, "\n"),
@@ -177,7 +179,7 @@ def choice(batch: Batch, asked: Asked) -> Converted:
 
 def _lettered(texts: pa.StringArray, number: np.ndarray) -> pa.StringArray:
     """Options with their letter before them, unless they begin with it already, as in "A)12"."""
-    letters = pa.array(list(LETTERS) + ["?"]).take(pa.array(np.minimum(number, len(LETTERS))))
+    letters = pa.array([*LETTERS, "?"]).take(pa.array(np.minimum(number, len(LETTERS))))
     begins = pc.equal(pc.utf8_slice_codeunits(texts, 0, 1), letters)
     marked = pc.is_in(pc.utf8_slice_codeunits(texts, 1, 2), value_set=pa.array([")", ".", ":"]))
     own = pc.and_(begins, marked)
@@ -187,7 +189,9 @@ def _lettered(texts: pa.StringArray, number: np.ndarray) -> pa.StringArray:
 def _letter(batch: Batch, correct: Cursor, options: pa.StringArray, offsets: np.ndarray) -> pa.StringArray:
     """The letter of the right option; rows whose answer is none of the options are faults."""
     counts, given, kinds = np.diff(offsets), correct.scalar(), correct.kinds()
-    letter = np.asarray(pc.fill_null(pc.index_in(pc.utf8_trim_whitespace(given), value_set=pa.array(list(LETTERS))), -1))
+    letter = np.asarray(
+        pc.fill_null(pc.index_in(pc.utf8_trim_whitespace(given), value_set=pa.array(list(LETTERS))), -1)
+    )
     index = np.where((kinds == STRING) & (letter < counts), letter, -1)
     for unit in np.flatnonzero((index < 0) & batch.ok).tolist():  # an index, or an option's own text
         text = given[unit].as_py()
@@ -208,7 +212,9 @@ def code_tests(batch: Batch, asked: Asked) -> Converted:
     prompt, consumed = question(batch)
     at, which = batch.field(*TESTS)
     kinds = at.kinds()
-    batch.wrong(at, (kinds != 0) & (kinds != NULL) & (kinds != STRING) & (kinds != ARRAY) & (kinds != OBJECT), "tests", "tests")
+    batch.wrong(
+        at, (kinds != 0) & (kinds != NULL) & (kinds != STRING) & (kinds != ARRAY) & (kinds != OBJECT), "tests", "tests"
+    )
     empty = (kinds == NULL) | np.isin(np.array(pc.fill_null(at.raw(), "")), ('""', "[]", "{}"))
     batch.faults.add_where(empty, "no_answer", lambda unit: {"path": "tests", "value": at.value(unit)})
     arguments = {"tests": at.raw()}
@@ -224,5 +230,4 @@ def code_tests(batch: Batch, asked: Asked) -> Converted:
 def json_object(members: dict[str, pa.StringArray]) -> pa.StringArray:
     """One JSON object per unit from members given as JSON text; null members are left out."""
     pieces = [pc.binary_join_element_wise(f'"{key}"', values, ":") for key, values in members.items()]
-    inside = pc.binary_join_element_wise(*pieces, ",", null_handling="skip") if len(pieces) > 1 else pieces[0]
-    return pc.binary_join_element_wise("{", inside, "}", "")
+    return pc.binary_join_element_wise("{", join(pieces, ","), "}", "")

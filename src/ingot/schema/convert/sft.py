@@ -12,12 +12,14 @@ from ingot.kernels.json_tokens import ARRAY, NULL, OBJECT, STRING
 from ingot.schema.convert import dialogue
 from ingot.schema.convert.batch import Batch, Converted, finish
 from ingot.schema.convert.calls import tools_column
-from ingot.schema.convert.cursor import Cursor, Mask, Path, blank, cut
 from ingot.schema.convert.messages import OPENAI, SHAREGPT, Shape, read_turns
 from ingot.schema.convert.turns import ASSISTANT, SYSTEM, USER, Turns, merge, said
+from ingot.schema.cursor import Cursor, Mask, Path, blank, cut
+from ingot.schema.cursor import join as join_texts
 
 CHAT_KEYS = ("messages", "conversation", "conversations")
 PROMPTS = ("prompt", "question", "instruction", "query", "problem")
+INPUTS = ("input", "context")  # what an instruction is about
 COMPLETIONS = ("completion", "response", "output", "solution", "answer")
 Consumed = dict[str, "Mask | bool"]
 
@@ -89,7 +91,7 @@ def asked(batch: Batch, instruction: pa.StringArray, given: Cursor, join: str, p
     # an empty instruction before an input is no instruction
     alone = filled & blank(instruction)
     extra = pc.if_else(pa.array(filled), extra, pa.scalar(None, pa.string()))
-    result = pc.binary_join_element_wise(instruction, extra, join, null_handling="skip")
+    result = join_texts([instruction, extra], join)
     return pc.if_else(pa.array(alone), extra, result) if alone.any() else result
 
 
@@ -99,12 +101,13 @@ def needed(batch: Batch, texts: pa.StringArray, path: str, reason: str) -> None:
 
 
 def alpaca(batch: Batch, id_path: Path | None, join: str) -> Converted:
-    """instruction, input, output (or response), system, history: pairs of earlier texts."""
+    """instruction, input (or context), output (or response), system, history: pairs of earlier texts."""
     keys = ("output", "response")
     instruction = batch.text(batch.field("instruction")[0], "instruction")
     output_at, which = batch.field(*keys)
     output = batch.text(output_at, "output")
-    user = asked(batch, instruction, batch.root.member("input"), join)
+    given, which_input = batch.root.first(INPUTS)
+    user = asked(batch, instruction, given, join)
     needed(batch, user, "instruction", "empty_prompt")
     needed(batch, output, "output", "empty_response")
     parts = [said(USER, user), said(ASSISTANT, output)]
@@ -115,7 +118,8 @@ def alpaca(batch: Batch, id_path: Path | None, join: str) -> Converted:
     tools, used_tools = tools_of(batch)
     if earlier is not None:
         dialogue.check(batch, turns, "history")
-    consumed = {"instruction": True, "input": True, "history": True} | which_keys(keys, which) | used | used_tools
+    consumed: Consumed = {"instruction": True, "history": True} | which_keys(keys, which) | used | used_tools
+    consumed |= which_keys(INPUTS, which_input)
     return finish(batch, {"messages": turns.lists(len(batch)), "tools": tools}, consumed, id_path)
 
 
@@ -148,7 +152,20 @@ def _pairs_fault(batch: Batch, owner: np.ndarray, bad: Mask, found: Cursor) -> N
     )  # fmt: skip
 
 
-def spoken(batch: Batch, found: Cursor, role: int, path: str, empty: str, shape: Shape = OPENAI) -> Turns:
+def prompted(batch: Batch, found: Cursor, which: np.ndarray, keys: Sequence[str]) -> tuple[Turns, Consumed]:
+    """The prompt under one of the keys, as text or messages; an `instruction` is joined with its input."""
+    instructed = which == keys.index("instruction")
+    given, which_input = batch.root.first(INPUTS) if instructed.any() else (None, which)
+    if given is None or not given.present().any():
+        return spoken(batch, found, USER, "prompt", "empty_prompt"), which_keys(keys, which)
+    turns = spoken(batch, found, USER, "prompt", "empty_prompt", given=given.where(instructed))
+    used = which_keys(INPUTS, np.where(instructed, which_input, -1))
+    return turns, which_keys(keys, which) | used
+
+
+def spoken(
+    batch: Batch, found: Cursor, role: int, path: str, empty: str, shape: Shape = OPENAI, given: Cursor | None = None
+) -> Turns:
     """A text said by one role, or a list of messages (or one message object)."""
     kinds = found.kinds()
     batch.wrong(
@@ -157,8 +174,10 @@ def spoken(batch: Batch, found: Cursor, role: int, path: str, empty: str, shape:
     )  # fmt: skip
     batch.faults.add_where(kinds == NULL, "missing_field", lambda unit: {"path": path, "value": None})
     is_text = kinds == STRING
-    texts = found.text()
-    batch.faults.add_where(is_text & blank(texts), empty, lambda unit: {"path": path, "value": cut(texts[unit].as_py())})
+    texts = found.text() if given is None else asked(batch, found.text(), given, "\n")
+    batch.faults.add_where(
+        is_text & blank(texts), empty, lambda unit: {"path": path, "value": cut(texts[unit].as_py())}
+    )
     if is_text.all():
         return said(role, texts)
     plain = said(role, texts, is_text)
@@ -172,10 +191,10 @@ def prompt_completion(batch: Batch, id_path: Path | None) -> Converted:
     """A prompt (or question …) and a completion (or response, answer …), as texts or messages."""
     prompt_at, which_prompt = batch.field(*PROMPTS)
     answer_at, which_answer = batch.field(*COMPLETIONS)
-    prompt = spoken(batch, prompt_at, USER, "prompt", "empty_prompt")
+    prompt, used_prompt = prompted(batch, prompt_at, which_prompt, PROMPTS)
     answer = spoken(batch, answer_at, ASSISTANT, "completion", "empty_response")
     turns, used = opened(batch, merge([prompt, answer]))
     tools, used_tools = tools_of(batch)
     dialogue.check(batch, turns, "prompt")
-    consumed = which_keys(PROMPTS, which_prompt) | which_keys(COMPLETIONS, which_answer) | used | used_tools
+    consumed = used_prompt | which_keys(COMPLETIONS, which_answer) | used | used_tools
     return finish(batch, {"messages": turns.lists(len(batch)), "tools": tools}, consumed, id_path)

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from ingot.kernels.json_tokens import ARRAY, NULL, NUMBER, OBJECT, STRING, TRUE
 from ingot.schema.convert import dialogue
 from ingot.schema.convert.batch import Batch, Converted, finish
-from ingot.schema.convert.cursor import Cursor, Ints, Path, blank, leftover
-from ingot.schema.convert.sft import asked, needed, opened
+from ingot.schema.convert.sft import Consumed, asked, needed, opened
 from ingot.schema.convert.turns import ASSISTANT, SYSTEM, USER, Turns, merge, said
+from ingot.schema.cursor import Cursor, Ints, Path, blank, leftover
 
 _ROLES = {"prompter": USER, "user": USER, "assistant": ASSISTANT, "system": SYSTEM}
 
@@ -59,7 +59,7 @@ def oasst(batch: Batch, id_path: Path | None, paths: str) -> Converted:
     units = np.flatnonzero(split.ok)
     turns = _climb(forest, leaves[batch.ok[forest.unit[leaves]]], units)
     dialogue.check(split, turns, "path", units=split.ok.copy())
-    consumed: dict[str, np.ndarray | bool] = {"prompt": ~(flat[_parents(split, batch)])}
+    consumed: Consumed = {"prompt": ~(flat[_parents(split, batch)])}
     # a flat root is itself a message: its fields are in that message's meta already
     own = Cursor(split.root.tape, np.where(flat[_parents(split, batch)], -1, split.root.nodes))
     result = finish(split, {"messages": turns.lists(len(split))}, consumed, id_path, ("message_tree_id",))
@@ -165,7 +165,7 @@ def instances(batch: Batch, id_path: Path | None, join: str) -> Converted:
     needed(split, output, "output", "empty_response")
     turns, used = opened(split, merge([said(USER, user), said(ASSISTANT, output)]))
     extra = leftover(inner, {"input": True, "output": True})
-    consumed = {"instruction": True, "instances": True} | used
+    consumed: Consumed = {"instruction": True, "instances": True, **used}
     return _with_meta(finish(split, {"messages": turns.lists(len(split))}, consumed, id_path), extra)
 
 
@@ -178,9 +178,9 @@ def natural_instructions(batch: Batch, id_path: Path | None, outputs: str, defin
     split, inner = _expand(batch, "Instances") if whole.any() else (batch, batch.root)
     inner = Cursor(inner.tape, np.where(whole[_parents(split, batch)], inner.nodes, split.root.nodes))
     around = split.root.member("Definition")
-    texts = _definition(split, around)
+    texts = _definition(around)
     if split.context is not None:
-        texts = pc.coalesce(texts, _definition(split, split.context.member("Definition")))
+        texts = pc.coalesce(texts, _definition(split.context.member("Definition")))
     split.faults.add_where(
         np.array(texts.is_null()), "format_mismatch",
         lambda unit: {"format": "natural_instructions", "missing": "Definition", "fields": split.root.keys(unit)},
@@ -190,7 +190,9 @@ def natural_instructions(batch: Batch, id_path: Path | None, outputs: str, defin
     split.wrong(out, (kinds != 0) & (kinds != ARRAY) & (kinds != STRING), "output", "a string or a list of strings")
     answers, offsets = out.where(kinds == ARRAY).children()
     counts = np.diff(offsets)
-    split.faults.add_where((kinds == ARRAY) & (counts == 0), "empty_response", lambda unit: {"path": "output", "value": "[]"})
+    split.faults.add_where(
+        (kinds == ARRAY) & (counts == 0), "empty_response", lambda unit: {"path": "output", "value": "[]"}
+    )
     many = counts > 1
     each = np.where(split.ok & many, counts, 1) if outputs == "all" else np.ones(len(split), np.int64)
     final, parent = split.split(each)
@@ -211,11 +213,11 @@ def natural_instructions(batch: Batch, id_path: Path | None, outputs: str, defin
         prompt = [said(SYSTEM, text), said(USER, question)]
     turns = merge([*prompt, said(ASSISTANT, response)])
     final = _renumber(final)
-    consumed = {"input": True, "Definition": True, "output": ~(many[parent] & (outputs == "first"))}
+    consumed: Consumed = {"input": True, "Definition": True, "output": ~(many[parent] & (outputs == "first"))}
     return finish(final, {"messages": turns.lists(len(final))}, consumed, id_path, root=given)
 
 
-def _definition(batch: Batch, found: Cursor) -> pa.StringArray:
+def _definition(found: Cursor) -> pa.StringArray:
     """A definition: a text, or a list of texts that are joined by line breaks."""
     kinds = found.kinds()
     lines, offsets = found.where(kinds == ARRAY).children()

@@ -62,7 +62,7 @@ class Turns:
 
     def lists(self, units: int, absent: Mask | None = None) -> pa.ListArray:
         """One list of messages per unit; null where absent."""
-        columns = [pa.array(ROLES).take(pa.array(self.role)), self.content]
+        columns = [pa.array(ROLES).take(pa.array(self.role, mask=self.role < 0)), self.content]
         for name in _OPTIONAL:
             column = getattr(self, name)
             columns.append(pa.nulls(len(self), MESSAGE.field(name).type) if column is None else column)

@@ -1,0 +1,42 @@
+"""Which format an arrival has: as its source declares, or detected once from the first rows of its first part.
+
+A task of its own, so that the answer is cached, stated (`ingot run` prints it, the manifest keeps it) and the same
+however many parts the arrival has. Cost: one row group of one part per file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ingot.core.plugins import describe_step
+from ingot.schema.detect import detect
+from ingot.schema.formats import Named, format_name
+from ingot.schema.records import BRONZE
+from ingot.steps.conform import Conform, ConformConfig
+
+if TYPE_CHECKING:
+    from ingot.core.task import Json, Task
+    from ingot.store.lake import Lake
+
+VERSION = 1
+SAMPLE = 200
+
+
+def detect_part(lake: Lake, task: Task) -> Json:
+    """params: input (first part of an arrival), format (as declared), regime, uri. Result: the `conform` step and why."""
+    config = ConformConfig(format=task.params["format"])
+    if not (isinstance(config.format, Named) and config.format.name == "auto"):
+        why = f"declared: {format_name(config.format)}"
+        return {"step": describe_step(Conform(config)), "format": format_name(config.format), "why": why, "detected": False}
+    found = detect(first_rows(lake, task.params["input"]), task.params["regime"])
+    named = config.format if found.format is None else config.format.model_copy(update={"name": found.format.name})
+    step = describe_step(Conform(ConformConfig(format=named)))
+    return {"step": step, "format": format_name(named), "why": found.why, "detected": True}
+
+
+def first_rows(lake: Lake, path: str) -> pa.Table:
+    """Up to SAMPLE rows of a bronze part."""
+    batch = next(lake.parquet_file(path).iter_batches(batch_size=SAMPLE, use_threads=False), None)
+    return BRONZE.empty_table() if batch is None else pa.Table.from_batches([batch]).select(BRONZE.names)
