@@ -131,8 +131,8 @@ def csv_rows(rows: Iterable[Json], columns: list[str], delimiter: str) -> list[b
     out = []
     for row in [dict(zip(columns, columns, strict=True)), *rows]:
         text = io.StringIO()
-        csv.writer(text, delimiter=delimiter, lineterminator="").writerow([row[column] for column in columns])
-        out.append(text.getvalue().encode())
+        csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerow([row[column] for column in columns])
+        out.append(text.getvalue().removesuffix("\r\n").encode())
     return out
 
 

@@ -193,7 +193,7 @@ def pairs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
         (dumps(good[3]), "exact copy of another row", "merged by exact_dedup"),
         (spaced(good[8], "chosen"), "copy with a zero-width space and trailing spaces", "merged by exact_dedup"),
         (dumps({**good[15], "rejected": good[15]["chosen"]}), "chosen and rejected are the same text", "rejected"),
-        (dumps({k: v for k, v in good[16].items() if k != "rejected"}), "no `rejected`", "kept as unpaired, or rejected"),
+        (dumps({k: v for k, v in good[16].items() if k != "rejected"}), "no `rejected`", "rejected"),
         (surrogate(good[17], "chosen"), "half a surrogate pair, `\\ud83d`", "rejected"),
         (extended(good[18], '"margin": Infinity'), "an Infinity, which JSON does not have", "rejected"),
         (extended(good[19], '"chosen": "Another answer."'), "the key `chosen` twice", "rejected"),

@@ -1,8 +1,8 @@
 """Train the byte-level BPE tokenizer of the examples: the same files give the same bytes, on any machine.
 
-    python scripts/train_tokenizer.py [FILE OR FOLDER ...]     (default: examples/*/raw, written to examples/tokenizer.json)
+    python scripts/train_tokenizer.py [FILE OR FOLDER ...]     default: examples/*/raw, into examples/tokenizer.json
 
-Texts are the strings inside JSON, JSONL, CSV and plain text files, plain or gzipped; what is not valid UTF-8 is left out.
+Texts are the strings inside JSON, JSONL, CSV and plain text files, plain or compressed; what is not UTF-8 is left out.
 They are sorted and deduplicated first, so that the order of files does not matter. The result is Apache-2.0 like the
 project; the texts it was trained on are listed, with their licences, beside them.
 """
@@ -24,8 +24,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 VOCABULARY = 8192
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<tools>", "</tools>"]  # ordinary vocabulary, one token each
-# Words with their leading space, numbers by up to three digits, punctuation, white space: our own wording of the usual split.
+TAGS = [
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tools>",
+    "</tools>",
+]  # ordinary vocabulary, one token each
+# Words with their leading space, numbers by up to three digits, punctuation, line ends, other white space.
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -79,7 +86,9 @@ def texts(path: Path) -> Iterator[str]:
 
 def collect(paths: list[Path]) -> list[str]:
     """All texts of files and folders, sorted, each once; binary formats and documentation are left out."""
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+    files = [
+        file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()
+    ]
     known = (".json", ".jsonl", ".csv", ".tsv", ".txt")
     chosen = [f for f in files if (f.stem if f.suffix in _OPENERS else f.name).endswith(known)]
     unique: set[str] = set()
@@ -93,14 +102,20 @@ def train(corpus: list[str], size: int) -> str:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size - len(TAGS), min_frequency=2, special_tokens=CONTROL, show_progress=False,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+        vocab_size=size - len(TAGS),
+        min_frequency=2,
+        special_tokens=CONTROL,
+        show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
     tokenizer.train_from_iterator(corpus, trainer)
     tokenizer.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in TAGS])
     return tokenizer.to_str(pretty=True)

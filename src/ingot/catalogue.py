@@ -168,13 +168,13 @@ CATALOGUE: dict[str, Entry] = {
     "E611": Entry("Control tokens cannot be kept apart",
                   "A row's content holds a control token, and this tokenizer refuses the renamed copy that protects against it.",
                   "Filter such rows in a silver step, or report the tokenizer."),
-    "E630": Entry("Documents are longer than max_length", "gold.overflow is `error`, and some documents do not fit a row.",
+    "E630": Entry("Documents are longer than max_length", "gold.overflow is `error`, and some do not fit a row.",
                   "Raise gold.max_length, or choose split, truncate or drop: each reports what it costs per source."),
     "E631": Entry("The overflow policy does not fit the regime",
-                  "Pairs and prompts cannot be split into pieces; a prompt cannot be truncated without losing its question.",
+                  "Pairs and prompts cannot be split into pieces; a truncated prompt has lost its question.",
                   "Use drop, truncate or error for preference data, drop or error for rlvr."),
     # E7xx loader
-    "E701": Entry("No such data set", "The lake has no ref of that name; perhaps its pipeline has not run, or it is another lake.",
+    "E701": Entry("No such data set", "The lake has no ref of that name: not run yet, or another lake.",
                   "`ingot status` lists the names; run the pipeline first (`ingot run`)."),
     "E702": Entry("Not a gold split", "Batches are read from gold nodes with a pack index; this node has none.",
                   "Load a node such as gold.train; silver is read with `ingot show` or any Parquet reader."),
@@ -183,13 +183,13 @@ CATALOGUE: dict[str, Entry] = {
     "E704": Entry("A loader option is out of range",
                   "rank must be below world_size, sizes and epochs at least 1, pad_to at least the rows' length.",
                   "Correct the option that the message names."),
-    "E705": Entry("The state belongs to other data", "The data set was rebuilt since the state was saved, so samples have moved.",
-                  "Load the version that the run was trained on as NODE@N (`ingot log NODE`), or begin a new epoch without it."),
-    "E706": Entry("The state belongs to another order", "With another seed or shuffle the same sample number is another sample.",
+    "E705": Entry("The state belongs to other data", "The data set was rebuilt since it was saved: samples moved.",
+                  "Load the version that was trained on as NODE@N (`ingot log NODE`), or begin a new epoch without it."),
+    "E706": Entry("The state belongs to another order", "With another seed or shuffle a number is another sample.",
                   "Load with the seed and shuffle of the state."),
     "E707": Entry("Not a loader state", "The mapping does not have the fields that state_dict() returns.",
                   "Save and restore what state_dict() returned, unchanged."),
-    "E708": Entry("Gold files do not fit together", "The pack index names a document or tokens that are not there, or a file changed.",
+    "E708": Entry("Gold files do not fit together", "The pack index names documents or tokens that are not there.",
                   "Delete the gold folder of that node in the lake and run the pipeline again."),
     "E709": Entry("PyTorch is not installed", "as_torch=True was asked for.",
                   "Install it (`pip install torch`), or use the numpy batches."),
@@ -200,6 +200,8 @@ CATALOGUE: dict[str, Entry] = {
     "E750": Entry("No such row", "Nothing in the lake has this place, record id or source_id.",
                   "Give file:line as in `ingot rejects`, a record id, a source_id, or gold.train[PACK:TOKEN]."),
     # E9xx internal
+    "E901": Entry("A defect of Ingot", "An exception that no part of the program expects; the lake is as it was before.",
+                  "Report it with the output of `INGOT_TRACEBACK=1 ingot ...`; the next run goes on from what is finished."),
 }
 
 # reason -> one sentence; the vocabulary of the rejects tables, in the order of the pipeline
@@ -254,5 +256,5 @@ REASONS: dict[str, str] = {
     "special_literal": "Content would become a control token of the tokenizer, and respelling it did not help.",
     "tokens_lose_text": "The tokens do not stand for all of the text, so no mask can be proven.",
     "too_long": "The document has more tokens than gold.max_length, and gold.overflow is drop.",
-    "no_trained_tokens": "No token of the document would be trained under gold.train_on (within max_length when truncating).",
+    "no_trained_tokens": "No token of the document would be trained under gold.train_on (when truncating: in its head).",
 }

@@ -7,7 +7,8 @@
     ├── StepError        E4xx  a step or a user's function misbehaved
     ├── GateError        E5xx  a gate failed; the name of the dataset did not move
     ├── GoldError        E6xx  tokenizer, template, packing
-    └── LoaderError      E7xx  reading batches, loader state
+    ├── LoaderError      E7xx  reading batches, loader state
+    └── InternalError    E9xx  a defect of Ingot itself
 
 Rows never raise: a bad row is a reject with a reason (`REASONS`). An error is for what stops a command.
 `CATALOGUE` is what `ingot explain CODE` prints and what docs/errors.md is tested against.
@@ -24,6 +25,7 @@ __all__ = [
     "GateError",
     "GoldError",
     "IngotError",
+    "InternalError",
     "LoaderError",
     "SourceError",
     "StepError",
@@ -84,3 +86,7 @@ class GoldError(IngotError):
 
 class LoaderError(IngotError):
     """A batch cannot be produced, or a loader state does not fit."""
+
+
+class InternalError(IngotError):
+    """Something happened that Ingot does not know about."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from ingot.store.lake import Lake
 from tests.gold.gold_lake import PAD, Row, new_lake, pair_row, prompt_row, publish, sft_row, tokens_snapshot
 
 from ingot.errors import LoaderError
@@ -20,6 +19,7 @@ from ingot.gold.documents import DocumentFiles
 from ingot.gold.loader import Loader, load
 from ingot.gold.node import GoldConfig, GoldSplit
 from ingot.gold.segments import trainable
+from ingot.store.lake import Lake
 
 SIZE = 64
 ASSISTANT = trainable(["assistant"])
@@ -53,7 +53,9 @@ def test_packed_batches_equal_the_documents(lake: str, rows: list[Row]) -> None:
         ids, labels, positions = batch["input_ids"].ravel(), batch["labels"].ravel(), batch["position_ids"].ravel()
         bounds = batch["cu_seqlens"]
         assert batch["input_ids"].shape == batch["labels"].shape == (len(batch["samples"]), SIZE)
-        assert {batch[name].dtype for name in ("input_ids", "labels", "position_ids", "cu_seqlens")} == {np.dtype(np.int32)}
+        assert {batch[name].dtype for name in ("input_ids", "labels", "position_ids", "cu_seqlens")} == {
+            np.dtype(np.int32)
+        }
         assert bounds[0] == 0
         assert bounds[-1] == len(ids)
         assert set(range(0, len(ids) + 1, SIZE)) <= set(bounds.tolist()), "no segment crosses a row"
@@ -171,7 +173,11 @@ def test_pairs_share_the_prompt_and_mask_it(tmp_path: Path) -> None:
                 expected = [-100] * len(prompt) + (answer or []) + [-100] * pad
                 assert batch[f"{side}_labels"][i].tolist() == [-100, *expected[1:]]
         longest = [batch["chosen_lengths"].max(), batch["rejected_lengths"].max()]
-        assert batch["chosen_input_ids"].shape == batch["rejected_input_ids"].shape == (len(batch["samples"]), max(longest))
+        assert (
+            batch["chosen_input_ids"].shape
+            == batch["rejected_input_ids"].shape
+            == (len(batch["samples"]), max(longest))
+        )
     assert count == len(rows)
 
 
@@ -212,7 +218,9 @@ def test_unknown_and_unfit_refs(lake: str, tmp_path: Path) -> None:
     with pytest.raises(LoaderError, match=r"E703 gold.train is empty"):
         load(make(tmp_path / "empty", [sft_row(rng, 0, 9, trained=0)]))
     small = make(tmp_path / "small", [sft_row(rng, 0, 9)])
-    with pytest.raises(LoaderError, match=r"E710 gold.train has 2 samples in 2 epochs, fewer than one global batch of 8"):
+    with pytest.raises(
+        LoaderError, match=r"E710 gold.train has 2 samples in 2 epochs, fewer than one global batch of 8"
+    ):
         load(small, epochs=2)
 
 
@@ -278,10 +286,12 @@ def test_an_index_that_does_not_fit_the_documents_is_refused(lake: str, tmp_path
     at = index.column_names.index(column)
     values = index.column(column).to_pylist()
     values[0] = value
-    place.write_ipc("gold/train/packs/broken.arrow", index.set_column(at, column, pa.array(values, index.schema[at].type)))
+    place.write_ipc(
+        "gold/train/packs/broken.arrow", index.set_column(at, column, pa.array(values, index.schema[at].type))
+    )
     broken = replace(snapshot, draft=replace(snapshot.draft, files={"packs": "gold/train/packs/broken.arrow"}))
-    options = {"seed": 0, "rank": 0, "world_size": 1, "epochs": 1, "shuffle": False, "train_on": None, "drop_last": False,
-               "pad_to": None, "as_torch": False}  # fmt: skip
+    options = {"seed": 0, "rank": 0, "world_size": 1, "epochs": 1, "shuffle": False, "train_on": None,
+               "drop_last": False, "pad_to": None, "as_torch": False}  # fmt: skip
     with pytest.raises(LoaderError, match=rf"E708 a pack among \[0, 1\] {message}"):
         next(Loader(place, broken, batch_size=2, **options))  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The gold nodes end to end: records to batches, what runs again after a change, and that cuts and order do not matter."""
+"""The gold nodes end to end: records to batches, what runs again after a change, no influence of cuts and order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
+from tests.gold.gold_lake import Row, drive, new_lake, publish, record_id
 
 from ingot.core.node import Draft, Part, Snapshot
 from ingot.core.snapshots import seal
@@ -21,9 +22,9 @@ from ingot.gold.node import GoldConfig, GoldSplit, GoldTokens, gold_nodes
 from ingot.schema.digest import content_sums
 from ingot.schema.records import record_schema
 from ingot.store.lake import Lake
-from tests.gold.gold_lake import Row, drive, new_lake, publish, record_id
 
-WORDS = "what is the sum of two numbers and why do people ask for it every day when seven plus five makes twelve".split()
+SENTENCE = "what is the sum of two numbers and why do people ask for it every day when seven plus five makes twelve"
+WORDS = SENTENCE.split(" ")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator([" ".join(WORDS)] * 3, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False))
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator([SENTENCE] * 3, trainer)
     made.add_special_tokens([AddedToken(name, special=True) for name in ("<|im_start|>", "<|im_end|>")])
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     made.save(str(path))
@@ -153,7 +155,9 @@ def test_only_what_depends_on_a_change_runs_again(tmp_path: Path, tokenizer: Pat
     body = json.loads(tokenizer.read_bytes())
     other = tmp_path / "tokenizer.json"
     other.write_text(json.dumps(body | {"truncation": None}, indent=1))
-    assert build(lake, parts, other)[1] == ["tokenize_part", "tokenize_part"], "early cut-off: the same tokens as before"
+    assert build(lake, parts, other)[1] == ["tokenize_part", "tokenize_part"], (
+        "early cut-off: the same tokens as before"
+    )
     changed = [parts[0], [*parts[1][:-1], records[0] | {"record_id": record_id("new"), "line": 121}]]
     assert build(lake, changed, tokenizer)[1] == ["tokenize_part", "merge_bucket", "pack_split"]
 
@@ -214,7 +218,11 @@ def test_a_jinja_template_travels_as_an_asset(tmp_path: Path, tokenizer: Path, r
     built_in, _ = build(lake, [records[:20]], tokenizer)
     own, ops = build(lake, [records[:20]], tokenizer, template=str(template))
     assert ops[0] == "tokenize_part"
-    assert content(lake, built_in)[0].select(["record_id", "tokens"]).equals(content(lake, own)[0].select(["record_id", "tokens"]))
+    assert (
+        content(lake, built_in)[0]
+        .select(["record_id", "tokens"])
+        .equals(content(lake, own)[0].select(["record_id", "tokens"]))
+    )
 
 
 @pytest.mark.parametrize("regime", ["preference", "rlvr"])
@@ -224,7 +232,9 @@ def test_other_regimes_arrive_whole(tmp_path: Path, tokenizer: Path, records: li
     for row in records:
         user, answer = row["messages"]
         own = {"chosen": [answer], "rejected": [message("assistant", "no " + answer["content"])]}
-        rows.append(row | {"prompt": [user], **(own if regime == "preference" else {"verifier": "exact", "answer": "7"})})
+        rows.append(
+            row | {"prompt": [user], **(own if regime == "preference" else {"verifier": "exact", "answer": "7"})}
+        )
     for row in rows:
         del row["messages"]
     tokens, train, validation = nodes(tokenizer, regime, max_length=100)
@@ -252,7 +262,9 @@ def test_nothing_at_all_gives_an_empty_split(tmp_path: Path, tokenizer: Path) ->
     assert snapshot.draft.stats["efficiency"] is None
 
 
-@pytest.mark.parametrize("wrong", [{"max_length": 1}, {"max_length": 2**20 + 1}, {"overflow": "wrap"}, {"train_on": []}, {"pad": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_length": 1}, {"max_length": 2**20 + 1}, {"overflow": "wrap"}, {"train_on": []}, {"pad": 1}]
+)
 def test_config_refuses_what_cannot_be_meant(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         GoldConfig.model_validate({"tokenizer": "t", **wrong})

@@ -42,7 +42,7 @@ def test_seed_and_epoch_make_different_orders() -> None:
 
 
 def test_is_as_even_as_a_shuffle() -> None:
-    """Chi-square of position against item, 16 x 16 cells over 200 epochs: 225 expected of a perfect shuffle, s.d. 21."""
+    """Chi-square of position against item, 16 x 16 cells over 200 epochs: a perfect shuffle expects 225, s.d. 21."""
     n, epochs = 1000, 200
     cells = np.zeros((16, 16))
     for epoch in range(epochs):

@@ -1,4 +1,4 @@
-"""Law 8: a loader resumes from its state alone, on any number of ranks and with any batch size; nothing twice, nothing lost."""
+"""Law 8: a loader resumes from its state alone, with any number of ranks and batch size; nothing twice or lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def legs(lake: str, plan: list[tuple[int, int, int]], seed: int, shuffle: bool) 
     read: list[str] = []
     state: str | None = None
     for world, size, steps in plan:
-        ranks = [load(lake, seed=seed, shuffle=shuffle, batch_size=size, rank=r, world_size=world) for r in range(world)]
+        ranks = [
+            load(lake, seed=seed, shuffle=shuffle, batch_size=size, rank=r, world_size=world) for r in range(world)
+        ]
         if state is not None:
             for loader in ranks:
                 loader.load_state_dict(json.loads(state))
@@ -59,7 +61,9 @@ def legs(lake: str, plan: list[tuple[int, int, int]], seed: int, shuffle: bool) 
 
 @settings(max_examples=40, deadline=None)
 @given(plan=LEGS, seed=st.integers(0, 2**64 - 1), shuffle=st.booleans())
-def test_resumed_reading_equals_reading_in_one_go(lake: str, plan: list[tuple[int, int, int]], seed: int, shuffle: bool) -> None:
+def test_resumed_reading_equals_reading_in_one_go(
+    lake: str, plan: list[tuple[int, int, int]], seed: int, shuffle: bool
+) -> None:
     read, state = legs(lake, plan, seed, shuffle)
     whole = load(lake, seed=seed, shuffle=shuffle, batch_size=1)
     assert read == [name for _ in read for name in next(whole)["documents"]]

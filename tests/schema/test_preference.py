@@ -124,7 +124,9 @@ def test_trl_kinds_may_differ_from_row_to_row():
     ],
 )
 def test_trl_rows_that_are_refused(change, reason):
-    assert reasons(conform([{"prompt": "p", "chosen": "c", "rejected": "r", **change}], "trl", "preference")) == {reason: 1}
+    assert reasons(conform([{"prompt": "p", "chosen": "c", "rejected": "r", **change}], "trl", "preference")) == {
+        reason: 1
+    }
 
 
 def test_sharegpt_preference():

@@ -75,6 +75,12 @@ def test_members_of_a_tool_call_that_no_column_holds_stay_in_meta():
     assert json.loads(messages(conform([row], "openai"))[1]["meta"]) == {"tool_calls": [call]}
 
 
+def test_null_members_of_known_names_are_absence():
+    row = '{"messages":[{"role":"user","content":"q","name":null,"tool_calls":null,"refusal":null},{"role":"assistant","content":"a"}]}'
+    turn = messages(conform([row], "openai"))[0]
+    assert (turn["name"], turn["tool_calls"], turn["meta"]) == (None, None, '{"refusal":null}')
+
+
 def test_legacy_function_call_and_function_role():
     row = {
         "messages": [
@@ -215,7 +221,9 @@ def test_evidence_names_the_path_and_cuts_the_value():
 def test_a_tool_call_needs_its_result_unless_it_is_last():
     call = [{"function": {"name": "f", "arguments": "{}"}}]
     open_ = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": call}]}
-    lost = {"messages": [*open_["messages"], {"role": "user", "content": "well?"}, {"role": "assistant", "content": "a"}]}
+    lost = {
+        "messages": [*open_["messages"], {"role": "user", "content": "well?"}, {"role": "assistant", "content": "a"}]
+    }
     outcome = conform([open_, lost], "openai")
     assert outcome.kept.num_rows == 1
     assert reasons(outcome) == {"tool_call_without_result": 1}

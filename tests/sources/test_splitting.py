@@ -90,7 +90,8 @@ def test_array_elements_keep_their_bytes(values: list[Any], indent: int | None, 
     assert [json.loads(raw) for raw, _, _, _ in found] == values
     for raw, line, byte, reason in found:
         assert reason is None
-        assert byte is not None and data[byte : byte + len(raw)] == raw
+        assert byte is not None
+        assert data[byte : byte + len(raw)] == raw
         assert line == data.count(b"\n", 0, byte) + 1
 
 
@@ -111,7 +112,8 @@ def test_malformed_text_does_not_depend_on_the_cuts_and_loses_nothing(data: byte
         assert rows_of(split, data, size) == whole
         covered = bytearray(data)
         for raw, _, byte, _ in whole:
-            assert byte is not None and data[byte : byte + len(raw)] == raw
+            assert byte is not None
+            assert data[byte : byte + len(raw)] == raw
             covered[byte : byte + len(raw)] = b" " * len(raw)
         # what is in no row is structure between rows
         assert not bytes(covered).translate(None, b" \n,[]" if split is split_array else b" \n,")
@@ -167,7 +169,9 @@ def test_records_are_those_of_the_csv_module(table: list[list[str]], delimiter: 
     assert [dialect.fields(raw) for raw, *_ in found] == table
     for raw, line, byte, reason in found:
         assert reason is None
-        assert byte is not None and data[byte : byte + len(raw)] == raw and line == data.count(b"\n", 0, byte) + 1
+        assert byte is not None
+        assert data[byte : byte + len(raw)] == raw
+        assert line == data.count(b"\n", 0, byte) + 1
 
 
 @FEW
@@ -178,7 +182,8 @@ def test_broken_csv_does_not_depend_on_the_cuts_and_loses_nothing(data: bytes, s
     assert rows_of(split_csv, data, size, dialect=Dialect()) == whole
     covered = bytearray(data)
     for raw, _, byte, _ in whole:
-        assert byte is not None and data[byte : byte + len(raw)] == raw
+        assert byte is not None
+        assert data[byte : byte + len(raw)] == raw
         covered[byte : byte + len(raw)] = b"\n" * len(raw)
     assert not bytes(covered).strip(b"\r\n")
 

@@ -6,6 +6,7 @@ Commands are imported when they run, and `ingot --help` imports none of them.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("ingot.cli.explain:explain", "Explain an error code or a reject reason."),
 }
 
+TRACEBACK = "report it with the output of: INGOT_TRACEBACK=1 ingot ..."
 EPILOG = "Exit codes: 0 ok, 1 findings or a failed gate, 2 usage or internal error. Start with: ingot init"
 
 
@@ -70,7 +72,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; turn every known error into a message, never into a traceback."""
-    from ingot.errors import GateError, IngotError
+    from ingot.errors import GateError, IngotError, InternalError
 
     try:
         code = cli.main(standalone_mode=False)
@@ -89,6 +91,11 @@ def main() -> None:
         code = 1
     except IngotError as error:
         sys.stderr.write(f"{error}\n")
+        code = 2
+    except Exception as error:
+        if os.environ.get("INGOT_TRACEBACK"):
+            raise
+        sys.stderr.write(f"{InternalError('E901', f'{type(error).__name__}: {error}', next=TRACEBACK)}\n")
         code = 2
     raise SystemExit(code if isinstance(code, int) else 0)
 

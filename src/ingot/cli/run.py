@@ -57,23 +57,16 @@ def _print_report(report: RunReport, place: str) -> None:
         click.echo(f"nothing to do: {len(report.nodes)} nodes are up to date, 0 tasks executed in {seconds(total)}")
         return
     from ingot.checks.funnel import build, render_text
+    from ingot.cli.tokens import headline
 
     snapshots = {node.node: node.snapshot for node in report.nodes}
     click.echo(render_text(build(snapshots)))
     for node in report.nodes:
-        if "packing" in node.snapshot.draft.stats:
-            click.echo(packing_line(node.node, node.snapshot.draft.stats))
+        if "packs" in node.snapshot.draft.stats:
+            click.echo(headline(node.node, node.snapshot.draft.stats))
     changed = [node.node for node in report.nodes if node.moved]
     click.echo(f"{report.tasks} tasks executed in {seconds(total)}; names moved: {', '.join(changed) or 'none'}")
     click.echo(f"lake: {place}    next: ingot rejects · ingot show gold.train · ingot trace FILE:LINE")
-
-
-def packing_line(node: str, stats: dict[str, Any]) -> str:
-    """One sentence about how full a gold node's packs are."""
-    packing = stats["packing"]
-    parts = [f"{number(packing[name])} {name}" for name in ("documents", "packs", "tokens") if name in packing]
-    full = f", {100 * packing['efficiency']:.2f} % full" if "efficiency" in packing else ""
-    return f"{node}: {', '.join(parts)}{full}"
 
 
 @click.command(epilog="Examples:  ingot plan   ·   ingot plan -o json")

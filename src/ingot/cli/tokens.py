@@ -26,7 +26,7 @@ def show_batch(lake: Lake, ref: str, snapshot: Snapshot, *, packs: int = 1) -> N
     from ingot.gold.node import tokenizer_of
 
     stats = snapshot.draft.stats
-    tokenizer = tokenizer_of(lake, load_snapshot(lake, "gold.tokens").description)
+    tokenizer = tokenizer_of(lake, load_snapshot(lake, "gold.tokens"))
     out = console()
     out.print(Text(headline(ref, stats), style="bold"))
     for row in range(min(packs, stats["packs"])):

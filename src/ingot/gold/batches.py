@@ -1,7 +1,7 @@
 """Batches of each regime as numpy arrays, built from sample numbers.
 
-A sample is a row of the pack index's numbering: a pack of conversations, one compared pair, or one prompt. Every array is
-int32 (masks bool); padding is `pad_id` in ids and -100 in labels. Labels are not shifted: label i is token i, to be
+A sample is a number of the pack index: a pack of conversations, one compared pair, or one prompt. Every array is int32
+(masks bool); padding is `pad_id` in ids and -100 in labels. Labels are not shifted: label i is token i, to be
 predicted from what precedes it.
 """
 
@@ -35,7 +35,7 @@ class Index:
 class Shape:
     """How batches look.
 
-    max_length: of any row; width: None for the longest row of the batch; label_mask: -1 for trained segment classes, else 0.
+    max_length: of any row; width: None for the longest row of the batch; label_mask: -1 for trained classes, else 0.
     """
 
     max_length: int
@@ -54,8 +54,8 @@ class Batches(Protocol):
 class PackedBatches:
     """Conversations, packed.
 
-    input_ids, labels, position_ids [B, T]: positions restart with each document; cu_seqlens: where segments begin in the
-    flattened batch, the padding at the end of a row being a segment of its own; documents: the record_id of each
+    input_ids, labels, position_ids [B, T]: positions restart with each document; cu_seqlens: where segments begin in
+    the flattened batch, the padding at the end of a row being a segment of its own; documents: the record_id of each
     segment, None for padding; samples: the packs.
     """
 
@@ -111,7 +111,9 @@ class PairBatches:
         out: Batch = {}
         for name, (tokens, classes, length) in responses.items():
             ids, labels = blank(len(samples), width, self.shape.pad_id)
-            copy_tokens(prompt, prompt_classes, prompt_length, row, zero, prompt_length, self.shape.label_mask, ids, labels)
+            copy_tokens(
+                prompt, prompt_classes, prompt_length, row, zero, prompt_length, self.shape.label_mask, ids, labels
+            )
             masked = np.minimum((prompt_length == 0).astype(np.int64), length)
             copy_tokens(tokens, classes, length, row, prompt_length, masked, self.shape.label_mask, ids, labels)
             out |= {f"{name}_input_ids": ids, f"{name}_labels": labels,

@@ -1,7 +1,7 @@
 """Random access to gold documents: memory-mapped Arrow files addressed as one sequence, copied by compiled loops.
 
-Opening a split touches no data. A document's number counts over all parts in the manifest's order, never in the order of
-a directory listing. `Table.take` is not used: on a chunked table it concatenates all chunks for every call.
+Opening a split touches no data. A document's number counts over all parts in the manifest's order, never in that of a
+directory listing. `Table.take` is not used: on a chunked table it concatenates all chunks for every call.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _addresses(array: Any) -> tuple[int, int]:
 
 
 def pack_members(lake: Lake, snapshot: Snapshot, pack: int) -> list[dict[str, Any]]:
-    """What one row of a gold snapshot is made of: record_id, document, start, length and column of each piece, in order."""
+    """What one row of a gold snapshot is made of: record_id, document, start, length and column of each piece."""
     index = lake.open_ipc(snapshot.draft.files["packs"])
     packs = index.column("pack").combine_chunks().to_numpy()
     first, last = (int(np.searchsorted(packs, pack, side)) for side in ("left", "right"))

@@ -1,14 +1,14 @@
 """The loader: batches of a gold split in an order that is a function of (seed, epoch, sample) alone.
 
-Samples are numbered globally: sample s is position s % n of epoch s // n, and a keyed permutation computed per index says
-which pack is there. A global batch is the next batch_size * world_size samples; rank r takes every world_size-th, from
-the r-th. So the order does not depend on the world size or the batch size, every epoch visits each pack exactly once,
+Samples are numbered globally: sample s is position s % n of epoch s // n, and a keyed permutation computed per index
+says which pack is there. A global batch is the next batch_size * world_size samples; rank r takes every world_size-th,
+from the r-th. So the order does not depend on the world size or the batch size, every epoch visits each pack exactly once,
 and the loader's state is one number, that of the next sample: it resumes exactly, anywhere, on any number of ranks.
 A batch may straddle two epochs. Only the end of the last epoch leaves a remainder: with drop_last it is not given out,
 without it the last batch is short, by ranks differing in at most one sample, and a rank without one gets no batch.
 
-Cost: shuffled rows of 4,096 tokens, 8 to a batch, ids, labels, positions and document ids: 205-247 million tokens per CPU
-second in a process where copying rows of ids and labels out of a numpy memmap gave 740-870 (three alternating runs,
+Cost: shuffled rows of 4,096 tokens, 8 to a batch, ids, labels, positions and document ids: 205-247 million tokens per
+CPU second in a process where copying rows of ids and labels out of a numpy memmap gave 740-870 (three alternating runs,
 45 M tokens in the page cache, two shared, loaded cores). Opening takes 4-7 ms.
 """
 
@@ -36,9 +36,19 @@ _STATE = ("version", "epoch", "sample", "seed", "shuffle", "digest")
 
 
 def load(
-    lake: Lake | str | os.PathLike[str], ref: str = "gold.train", *, batch_size: int = 8, seed: int = 0, rank: int = 0,
-    world_size: int = 1, epochs: int | None = None, shuffle: bool = True, train_on: Sequence[str] | None = None,
-    drop_last: bool = True, pad_to: int | None = None, as_torch: bool = False,
+    lake: Lake | str | os.PathLike[str],
+    ref: str = "gold.train",
+    *,
+    batch_size: int = 8,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    epochs: int | None = None,
+    shuffle: bool = True,
+    train_on: Sequence[str] | None = None,
+    drop_last: bool = True,
+    pad_to: int | None = None,
+    as_torch: bool = False,
 ) -> Loader:
     """Open a gold split for training.
 
@@ -80,8 +90,8 @@ class Loader:
         self._torch = _import_torch() if as_torch else None
         self.samples, self._batches = _open(lake, snapshot, train_on, pad_to)
         if epochs is not None and drop_last and epochs * self.samples < batch_size * world_size:
-            raise LoaderError("E710", f"{snapshot.node} has {epochs * self.samples} samples in {epochs} epochs, fewer than "
-                              f"one global batch of {batch_size * world_size}: there would be no batch",
+            has = f"{snapshot.node} has {epochs * self.samples} samples in {epochs} epochs"
+            raise LoaderError("E710", f"{has}, fewer than one global batch of {batch_size * world_size}",
                               next="use drop_last=False, a smaller batch_size or more epochs")  # fmt: skip
 
     def __len__(self) -> int:
@@ -130,19 +140,19 @@ class Loader:
                 "shuffle": self.shuffle, "digest": self.snapshot.draft.digest}  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, possibly of another world size or batch size; refuse one of other data or another order."""
+        """Go on from a state, also of another world size or batch size; refuse one of other data or another order."""
         missing = [name for name in _STATE if name not in state]
         if missing or state["version"] != STATE_VERSION:
             problem = f"it has no {missing[0]!r}" if missing else f"its version is {state['version']!r}"
             raise LoaderError("E707", f"not a loader state: {problem}", next="pass what state_dict() returned")
-        own = self.snapshot.draft.digest
+        own, node = self.snapshot.draft.digest, self.snapshot.node
         if state["digest"] != own:
-            raise LoaderError("E705", f"the state is of data {str(state['digest'])[:16]}, {self.snapshot.node} is {own[:16]}",
-                              next=f"ingot log {self.snapshot.node}: load the version trained on as NODE@N")  # fmt: skip
+            raise LoaderError("E705", f"the state is of data {str(state['digest'])[:16]}, {node} is {own[:16]}",
+                              next=f"ingot log {node}: load the version trained on as NODE@N")  # fmt: skip
         for name in ("seed", "shuffle"):
             if state[name] != getattr(self, name):
-                raise LoaderError("E706", f"the state has {name}={state[name]!r}, the loader {name}={getattr(self, name)!r}: "
-                                  "samples would repeat", next=f"load with {name}={state[name]!r}")  # fmt: skip
+                both = f"the state has {name}={state[name]!r}, the loader {name}={getattr(self, name)!r}"
+                raise LoaderError("E706", f"{both}: samples would repeat", next=f"load with {name}={state[name]!r}")
         epoch, sample = state["epoch"], state["sample"]
         if not all(isinstance(n, int) and n >= 0 for n in (epoch, sample)) or sample >= self.samples:
             raise LoaderError("E707", f"not a loader state: epoch {epoch!r}, sample {sample!r} of {self.samples}",
@@ -178,8 +188,9 @@ def _open(lake: Lake, snapshot: Snapshot, train_on: Sequence[str] | None, pad_to
     if pad_to is not None and (not isinstance(pad_to, int) or pad_to < smallest):
         raise LoaderError("E704", f"pad_to={pad_to!r}: it must be an integer of at least {smallest}",
                           next="use pad_to=None, or build the split with a smaller gold.max_length")  # fmt: skip
+    classes = stats["train_on"] if train_on is None else train_on
     shape = Shape(max_length=size, width=pad_to, pad_id=int(stats["pad_id"]),
-                  label_mask=-trainable(stats["train_on"] if train_on is None else train_on).astype(np.int32))  # fmt: skip
+                  label_mask=-trainable(classes).astype(np.int32))  # fmt: skip
     documents = DocumentFiles(lake, [part.path for part in snapshot.draft.parts], regime)
     batches: Batches = REGIMES[regime](documents=documents, index=index, shape=shape)
     return samples, batches
@@ -189,7 +200,9 @@ def _import_torch() -> Any:
     try:
         return import_module("torch")
     except ImportError as error:
-        raise LoaderError("E709", "as_torch=True needs PyTorch, which is not installed", next="pip install torch") from error
+        raise LoaderError(
+            "E709", "as_torch=True needs PyTorch, which is not installed", next="pip install torch"
+        ) from error
 
 
 def _tensors(batch: Batch, torch: Any) -> Batch:

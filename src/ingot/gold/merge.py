@@ -5,7 +5,8 @@ file, found by binary search. The number of buckets follows from the split's tok
 do not depend on how the input was cut into files. Rows with one record_id have the same content: any order among them
 is the same.
 
-Cost: memory is three copies of a bucket (about 16 M tokens of 5 bytes); 35-40 million tokens per CPU second (4 parts, 45 M tokens, two shared cores).
+Cost: memory is three copies of a bucket (about 16 M tokens of 5 bytes); 35-40 million tokens per CPU second (4 parts,
+45 M tokens, two shared cores).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _TOKENS, _SEGMENTS = pa.list_(pa.int32()), pa.list_(pa.uint8())
 
 
 def _lists(*names: str) -> list[tuple[str, pa.DataType]]:
-    return [(f"{name}{kind}", type_) for name in names for kind, type_ in (("tokens", _TOKENS), ("segments", _SEGMENTS))]
+    return [
+        (f"{name}{kind}", type_) for name in names for kind, type_ in (("tokens", _TOKENS), ("segments", _SEGMENTS))
+    ]
 
 
 _HEAD = [("record_id", pa.string()), ("source", pa.string())]
@@ -125,7 +128,9 @@ def admit(rows: pa.Table, regime: str, overflow: Overflow, max_length: int, trai
     if not mask.any():
         return rows, REJECTS.empty_table()
     gone = rows.select(["record_id", "source"]).filter(pa.array(mask))
-    columns: dict[str, Any] = {name: pa.nulls(len(gone), kind) for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)}
+    columns: dict[str, Any] = {
+        name: pa.nulls(len(gone), kind) for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)
+    }
     columns |= {"record_id": gone.column("record_id"), "source": gone.column("source"), "reason": reasons,
                 "evidence": evidence, "step": pa.repeat(pa.scalar(STEP), len(gone))}  # fmt: skip
     return rows.filter(pa.array(~mask)).combine_chunks(), pa.table(columns).cast(REJECTS)
@@ -142,7 +147,7 @@ def token_sums(table: pa.Table) -> Json:
 
 
 def hashed_form(table: pa.Table) -> pa.Table:
-    """The table with each list of numbers as the bytes it consists of: hashed whole, 30 times faster than one by one."""
+    """The table with lists of numbers as the bytes they consist of: hashed whole, 30 times faster than one by one."""
     columns = [_as_bytes(column) if pa.types.is_list(column.type) else column for column in table.columns]
     return pa.table(dict(zip(table.column_names, columns, strict=True)))
 
@@ -153,9 +158,9 @@ def _as_bytes(column: pa.ChunkedArray) -> pa.Array:
     values, width = array.values, array.type.value_type.bit_width // 8
     first = values.offset * width
     data = values.buffers()[1]
+    whole = pa.py_buffer(b"") if data is None else data.slice(first)
     offsets = array.offsets.to_numpy().astype(np.int64) * width
     valid = array.is_valid().buffers()[1] if array.null_count else None
     return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(array), [valid, pa.py_buffer(offsets), data.slice(first) if data is not None else pa.py_buffer(b"")],
-        array.null_count,
+        pa.large_binary(), len(array), [valid, pa.py_buffer(offsets), whole], array.null_count
     )  # fmt: skip

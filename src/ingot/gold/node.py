@@ -1,8 +1,8 @@
 """The gold nodes: `gold.tokens`, one task per silver part, and one node per split, two rounds over the tokens.
 
     silver part ──tokenize──▶ token part (sorted by record_id)      gold.tokens: tokenizer, template
-    token parts ──merge─────▶ document part of a record_id range    gold.<split>, round 1: split (train_on; see below)
-    document parts ──pack───▶ pack index                            gold.<split>, round 2: max_length, overflow, train_on
+    token parts ──merge─────▶ document part of a record_id range    gold.<split>, round 1: split, train_on
+    document parts ──pack───▶ pack index                            gold.<split>, round 2: max_length, overflow
 
 Each task's key covers exactly what its result depends on. Tokens do not depend on train_on, max_length or overflow;
 documents depend on max_length only where the policy rejects by it (drop, truncate). So another max_length under
@@ -49,17 +49,22 @@ class GoldConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tokenizer: str = Field(description="A tokenizer.json, a directory that holds one, or a hub name; pinned by its bytes.")
+    tokenizer: str = Field(
+        description="A tokenizer.json, a directory that holds one, or a hub name; pinned by its bytes."
+    )
     template: str = Field("chatml", description="chatml, tokenizer (its own chat template), or a .jinja file.")
     train_on: list[str] = Field(["assistant"], min_length=1, description="Segment classes whose tokens are trained.")
     max_length: int = Field(4096, ge=2, le=1 << 20, description="Tokens in a training row.")
     overflow: Overflow | None = Field(
-        None, description="What happens to longer documents: split, truncate, drop or error; default split for sft, else drop."
+        None,
+        description="What happens to longer documents: split, truncate, drop, error; default split for sft, else drop",
     )
 
 
-def gold_nodes(config: GoldConfig, *, silver: str, regime: str, base: Path, splits: Sequence[str]) -> list[GoldTokens | GoldSplit]:
-    """The nodes of a `gold:` section over a silver node: gold.tokens, then one per split. Reads the tokenizer's files."""
+def gold_nodes(
+    config: GoldConfig, *, silver: str, regime: str, base: Path, splits: Sequence[str]
+) -> list[GoldTokens | GoldSplit]:
+    """The nodes of a `gold:` section over a silver node: gold.tokens, then one per split; reads the tokenizer."""
     trainable(config.train_on)
     files = load_tokenizer(config.tokenizer, base)
     tokens = GoldTokens(name="gold.tokens", inputs=(silver,), regime=regime, files=files,
@@ -92,8 +97,13 @@ class GoldTokens:
         """Nothing to keep."""
 
     def describe(self) -> Json:
-        return {"regime": self.regime, "tokenizer": self.files.digest, "template": self._template,
+        return {"regime": self.regime, "tokenizer": self.files.digest, "files": self._assets, "template": self._template,
                 "schema": SCHEMA_VERSION, "version": TOKENIZE_VERSION}  # fmt: skip
+
+    @property
+    def _assets(self) -> dict[str, str]:
+        """sha256 of the tokenizer's files, by name."""
+        return {name: sha256(data).hexdigest() for name in _FILES if (data := getattr(self.files, name))}
 
     @property
     def _template(self) -> str:
@@ -123,7 +133,7 @@ class GoldTokens:
         )  # fmt: skip
 
     def _task(self, part: Part) -> Task:
-        files = {name: sha256(data).hexdigest() for name in _FILES if (data := getattr(self.files, name))}
+        files = self._assets
         asset = self.template.source is not None
         how: Json = {"regime": self.regime, "files": files, "template": self._template, "template_is_asset": asset}
         key = {"op": "tokenize", "version": TOKENIZE_VERSION, "schema": SCHEMA_VERSION, "input": part.digest, **how}
@@ -218,7 +228,8 @@ class GoldSplit:
     def describe(self) -> Json:
         return {
             "regime": self.regime, "split": self.split, "train_on": sorted(self.config.train_on),
-            "max_length": self.config.max_length, "overflow": self.overflow, "merge": merge.VERSION, "pack": pack.VERSION,
+            "max_length": self.config.max_length, "overflow": self.overflow,
+            "merge": merge.VERSION, "pack": pack.VERSION,
         }  # fmt: skip
 
     def build(self, lake: Lake, inputs: Mapping[str, Snapshot]) -> Rounds:
@@ -292,3 +303,8 @@ class GoldSplit:
             "trained_share": totals.get("tokens_trained", 0) / used if used and self.regime == "sft" else None,
             "totals": dict(sorted(totals.items())), "sources": dict(sorted(sources.items())),
         }  # fmt: skip
+
+
+def tokenizer_of(lake: Lake, tokens: Snapshot) -> Tokenizer:
+    """The tokenizer that a gold.tokens snapshot was made with, from the lake's assets."""
+    return _tokenizer(lake, tuple(sorted(tokens.description["files"].items())))

@@ -88,7 +88,9 @@ def _joined(found: list[Pieces]) -> Pieces:
     def column(name: str) -> npt.NDArray[np.int64]:
         return np.concatenate([np.zeros(0, np.int64), *(getattr(pieces, name) for pieces in found)])
 
-    return Pieces(document=column("document"), start=column("start"), length=column("length"), trained=column("trained"))
+    return Pieces(
+        document=column("document"), start=column("start"), length=column("length"), trained=column("trained")
+    )
 
 
 def take(pieces: Pieces, rows: npt.NDArray[Any]) -> Pieces:
@@ -105,9 +107,11 @@ def pack(pieces: Pieces, max_length: int) -> pa.Table:
 
 def index_of(pieces: Pieces, order: npt.NDArray[Any], packs: npt.NDArray[Any]) -> pa.Table:
     """The index with pieces in `order`, the i-th of which is in packs[i]."""
-    return pa.table({
-        "pack": pa.array(packs, pa.int64()),
-        "document": pa.array(pieces.document[order], pa.int64()),
-        "start": pa.array(pieces.start[order].astype(np.int32)),
-        "length": pa.array(pieces.length[order].astype(np.int32)),
-    })
+    return pa.table(
+        {
+            "pack": pa.array(packs, pa.int64()),
+            "document": pa.array(pieces.document[order], pa.int64()),
+            "start": pa.array(pieces.start[order].astype(np.int32)),
+            "length": pa.array(pieces.length[order].astype(np.int32)),
+        }
+    )

@@ -12,7 +12,6 @@ Cost: two renderings per row, 3,400 rows/s (4.0 MB/s) for a 20-line ChatML templ
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -24,8 +23,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingot.gold.chatml import Documents, Problem, Rendering
-from ingot.gold.template import GENERATION_CLOSE, GENERATION_OPEN, ChatTemplate, Message, TemplateRefusalError
+from ingot.gold.segments import char_bytes
+from ingot.gold.template import (
+    GENERATION_CLOSE,
+    GENERATION_OPEN,
+    ChatTemplate,
+    Documents,
+    Message,
+    Problem,
+    Rendering,
+    TemplateRefusalError,
+    as_message,
+    bare_text,
+    map_texts,
+    parse_json,
+)
 from ingot.gold.tokenizer import RESERVED
 from ingot.kernels.segments import (
     ASSISTANT,
@@ -41,7 +53,7 @@ from ingot.kernels.segments import (
 
 _OPEN, _CLOSE, _MOST_FIELDS = 0xF0000, 0x100000, 0xF000
 _CONTENT_CLASS = {"system": SYSTEM, "developer": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL_OUTPUT}
-_THINK_TAGS = re.compile("(</?think>)")
+_INLINE_THINKING = re.compile(r"(\s*<think>|)((?:(?!<think>).)*?)(</think>)(.*\S.*)", re.DOTALL)
 _BEFORE_THINKING = re.compile(r"\s*<think>\s*$")
 
 
@@ -78,9 +90,14 @@ class _RefusedError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class _Marker:
-    """Writes marks around texts. outside: the edges (field number, side) whose mark stands outside the white space."""
+    """Writes marks around texts.
 
-    outside: frozenset[tuple[int, int]] | None = None  # None: all
+    outside: the edges (field number, side) whose mark stands outside the white space, None for all; inline: thinking
+    inside an assistant's content is a text of its own, for templates that take it apart.
+    """
+
+    outside: frozenset[tuple[int, int]] | None = None
+    inline: bool = False
     fields: list[_Field] = field(default_factory=list)
 
     def wrap(self, text: str, message: int, kind: int, what: str) -> str:
@@ -88,8 +105,8 @@ class _Marker:
         if not core:
             return text
         number = len(self.fields)
-        lead = text[:len(text) - len(text.lstrip())]
-        trail = text[len(lead) + len(core):]
+        lead = text[: len(text) - len(text.lstrip())]
+        trail = text[len(lead) + len(core) :]
         self.fields.append(_Field(message=message, kind=kind, what=what, text=text, lead=lead, trail=trail))
         start, end = chr(_OPEN + number), chr(_CLOSE + number)
         before = start + lead if self.outside is None or (number, 0) in self.outside else lead + start
@@ -114,63 +131,23 @@ class _Marker:
     def _content(self, i: int, message: Message) -> str:
         kind = _CONTENT_CLASS.get(message["role"], TEMPLATE)
         content: str = message["content"]
-        if kind != ASSISTANT or "think>" not in content:
+        thought = _INLINE_THINKING.fullmatch(content) if self.inline and kind == ASSISTANT else None
+        if thought is None:
             return self.wrap(content, i, kind, "content")
-        pieces, thinking = _THINK_TAGS.split(content), "<think>" not in content  # a lone </think> closes what the header opened
-        for n, piece in enumerate(pieces):
-            if n % 2:
-                thinking = piece == "<think>"
-            else:
-                pieces[n] = self.wrap(piece, i, THINKING if thinking else ASSISTANT, "reasoning" if thinking else "content")
-        return "".join(pieces)
+        return "".join(
+            [
+                thought[1],
+                self.wrap(thought[2], i, THINKING, "reasoning"),
+                thought[3],
+                self.wrap(thought[4], i, kind, "content"),
+            ]
+        )
 
     def _call(self, i: int, call: Message) -> Message:
         function = call["function"]
         mark: Callable[[str, str], str] = lambda text, what: self.wrap(text, i, TOOL_CALL, what)  # noqa: E731
         name = mark(function["name"], "tool_call.name")
-        return call | {"function": {"name": name, "arguments": _leaves(function["arguments"], mark)}}
-
-
-def _leaves(value: Any, mark: Callable[[str, str], str]) -> Any:
-    """A JSON value with its string leaves marked."""
-    if isinstance(value, str):
-        return mark(value, "tool_call.arguments")
-    if isinstance(value, list):
-        return [_leaves(item, mark) for item in value]
-    if isinstance(value, dict):
-        return {key: _leaves(item, mark) for key, item in value.items()}
-    return value
-
-
-def as_message(turn: dict[str, Any]) -> Message:
-    """A record's message as Hugging Face passes it to templates: arguments as objects, absent fields absent."""
-    calls = turn.get("tool_calls") or []
-    content = turn["content"] or ""
-    out: Message = {"role": turn["role"], "content": None if calls and not content.strip() else content}
-    if turn.get("reasoning"):
-        out["reasoning_content"] = turn["reasoning"]
-    if calls:
-        out["tool_calls"] = [{"type": "function", **({"id": call["id"]} if call["id"] else {}),
-                              "function": {"name": call["name"] or "", "arguments": _json(call["arguments"], {})}}
-                             for call in calls]
-    return out | {key: turn[key] for key in ("tool_call_id", "name") if turn.get(key)}
-
-
-def _json(text: str | None, absent: Any) -> Any:
-    if not text:
-        return absent
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def char_bytes(text: str) -> NDArray[np.int64]:
-    """Byte position of every character of a text, and its length: int64[len(text) + 1]."""
-    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    out = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000), out=out[1:])
-    return out
+        return call | {"function": {"name": name, "arguments": map_texts(function["arguments"], mark)}}
 
 
 def _unmark(text: str) -> tuple[str, list[tuple[int, int, int]], list[tuple[int, int]]]:
@@ -181,7 +158,7 @@ def _unmark(text: str) -> tuple[str, list[tuple[int, int, int]], list[tuple[int,
     last = at = 0
     open_field, open_at, generation_at = -1, 0, -1
     for match in RESERVED.finditer(text):
-        pieces.append(text[last:match.start()])
+        pieces.append(text[last : match.start()])
         at += match.start() - last
         last = match.end()
         mark, code = match[0], ord(match[0])
@@ -195,7 +172,9 @@ def _unmark(text: str) -> tuple[str, list[tuple[int, int, int]], list[tuple[int,
             spans.append((open_at, at, open_field))
             open_field = -1
         else:
-            raise _RefusedError("ambiguous_spans", message="the template cuts a field in two", near=text[max(0, last - 80):last])
+            raise _RefusedError(
+                "ambiguous_spans", message="the template cuts a field in two", near=text[max(0, last - 80) : last]
+            )
     if open_field >= 0:
         raise _RefusedError("ambiguous_spans", message="the template cuts a field's end", near=text[-80:])
     return "".join([*pieces, text[last:]]), spans, generated
@@ -219,12 +198,12 @@ class JinjaRenderer:
         notes: Counter[str] = Counter()
         for d in range(len(docs)):
             try:
-                messages = [as_message(turn) for turn in turns[docs.at[d]:docs.at[d + 1]]]
+                messages = [as_message(turn) for turn in turns[docs.at[d] : docs.at[d + 1]]]
                 row = int(docs.tool_row[d])
-                tools = _json(self._tools[row].as_py(), None) if row >= 0 else None
+                tools = parse_json(self._tools[row].as_py(), None) if row >= 0 else None
                 text, spans = self._document(messages, tools, bool(docs.generate[d]), notes)
                 if docs.respond[d] >= 0 or docs.generate[d]:
-                    prompt = messages if docs.generate[d] else messages[:int(docs.respond[d])]
+                    prompt = messages if docs.generate[d] else messages[: int(docs.respond[d])]
                     boundary[d] = self._boundary(text, prompt, tools)
                 texts.append(text.encode())
                 classes.append(_paint(text, spans))
@@ -237,49 +216,64 @@ class JinjaRenderer:
                 texts.append(b"")
                 classes.append(np.empty(0, np.uint8))
         offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-        return Rendering(data=np.frombuffer(b"".join(texts), np.uint8), boundary=boundary, offsets=offsets,
-                         classes=np.concatenate([np.empty(0, np.uint8), *classes]), problems=problems, notes=dict(notes))
+        return Rendering(
+            data=np.frombuffer(bytearray().join(texts), np.uint8),
+            boundary=boundary,
+            offsets=offsets,
+            classes=np.concatenate([np.empty(0, np.uint8), *classes]),
+            problems=problems,
+            notes=dict(notes),
+        )
 
-    def _document(self, messages: list[Message], tools: list[Any] | None, generate: bool,
-                  notes: Counter[str]) -> tuple[str, list[_Span]]:
+    def _document(
+        self, messages: list[Message], tools: list[Any] | None, generate: bool, notes: Counter[str]
+    ) -> tuple[str, list[_Span]]:
         plain = self._template.render(messages, tools, generate=generate)
-        if RESERVED.search(plain):
-            raise _RefusedError("reserved_characters", character=ascii(RESERVED.search(plain)[0]))  # type: ignore[index]
-        if self._control and (found := self._control.search(_unmarked(messages, tools))):
-            raise _RefusedError("special_literal", token=found[0], message="in a tool's schema, an argument's key or an id")
+        if reserved := RESERVED.search(plain):
+            raise _RefusedError("reserved_characters", character=ascii(reserved[0]))
+        if self._control and (found := self._control.search(bare_text(messages, tools))):
+            raise _RefusedError(
+                "special_literal", token=found[0], message="in a tool's schema, an argument's key or an id"
+            )
         fields, spans, generated = self._marked(plain, messages, tools, generate)
         self._complete(fields, spans, notes)
         return plain, self._turns(plain, fields, spans, generated, messages, notes)
 
-    def _marked(self, plain: str, messages: list[Message], tools: list[Any] | None,
-                generate: bool) -> tuple[list[_Field], list[_Span], list[tuple[int, int]]]:
+    def _marked(
+        self, plain: str, messages: list[Message], tools: list[Any] | None, generate: bool
+    ) -> tuple[list[_Field], list[_Span], list[tuple[int, int]]]:
         """Where each field went: marks around white space first, then inside, then outwards edge by edge."""
 
-        def attempt(outside: frozenset[tuple[int, int]] | None) -> tuple[list[_Field], Any] | None:
-            marker = _Marker(outside=outside)
+        def attempt(outside: frozenset[tuple[int, int]] | None, inline: bool) -> tuple[list[_Field], Any] | None:
+            marker = _Marker(outside=outside, inline=inline)
             marked = marker.messages(messages)
             if len(marker.fields) > _MOST_FIELDS:
                 raise _RefusedError("ambiguous_spans", message=f"more than {_MOST_FIELDS} texts in one row")
             try:
                 clean, *found = _unmark(self._template.render(marked, tools, generate=generate, marks=True))
-            except (TemplateRefusalError, _RefusedError) as error:
-                last_error[0] = error
+            except _RefusedError as refused:
+                cut.append(refused)
+                return None
+            except TemplateRefusalError:  # it takes the unmarked text: the marks made it refuse
                 return None
             return (marker.fields, found) if clean == plain else None
 
-        last_error: list[Exception | None] = [None]
-        best = attempt(None)
+        cut: list[_RefusedError] = []
+        nowhere: frozenset[tuple[int, int]] = frozenset()
+        inside_out = [(outside, inline) for inline in (False, True) for outside in (None, nowhere)]
+        best, outside, inline = next(
+            ((got, *how) for how in inside_out if (got := attempt(*how)) is not None), (None, None, False)
+        )
         if best is None:
-            outside: frozenset[tuple[int, int]] = frozenset()
-            best = attempt(outside)
-            if best is None:
-                if isinstance(last_error[0], _RefusedError):
-                    raise last_error[0]
-                raise _RefusedError("ambiguous_spans", message="the template renders marked text differently")
-            fields = best[0]
-            edges = [(i, side) for i, f in enumerate(fields) for side, space in enumerate((f.lead, f.trail)) if space]
+            raise (
+                cut[0]
+                if cut
+                else _RefusedError("ambiguous_spans", message="the template renders marked text differently")
+            )
+        if outside is not None:
+            edges = [(i, side) for i, f in enumerate(best[0]) for side, space in enumerate((f.lead, f.trail)) if space]
             for edge in edges:
-                wider = attempt(outside | {edge})
+                wider = attempt(outside | {edge}, inline)
                 if wider is not None:
                     outside, best = outside | {edge}, wider
         fields, (spans, generated) = best
@@ -296,12 +290,21 @@ class JinjaRenderer:
             elif times[i] == 0:
                 raise _RefusedError("content_not_rendered", message=f.message, field=f.what, text=f.text[:200])
             elif times[i] > 1 and f.kind in (ASSISTANT, THINKING, TOOL_CALL):
-                raise _RefusedError("ambiguous_spans", message=f"{f.what} of message {f.message} is rendered {times[i]} times")
+                raise _RefusedError(
+                    "ambiguous_spans", message=f"{f.what} of message {f.message} is rendered {times[i]} times"
+                )
         if dropped:
             notes["thinking_dropped"] += len(dropped)
 
-    def _turns(self, text: str, fields: list[_Field], spans: list[_Span], generated: list[tuple[int, int]],
-               messages: list[Message], notes: Counter[str]) -> list[_Span]:
+    def _turns(
+        self,
+        text: str,
+        fields: list[_Field],
+        spans: list[_Span],
+        generated: list[tuple[int, int]],
+        messages: list[Message],
+        notes: Counter[str],
+    ) -> list[_Span]:
         """All spans: the fields, and what the template wrote inside assistant turns."""
         out: list[_Span] = []
         i = 0
@@ -310,7 +313,7 @@ class JinjaRenderer:
             j = i
             while j + 1 < len(spans) and fields[spans[j + 1].field].message == message:
                 j += 1
-            turn = spans[i:j + 1]
+            turn = spans[i : j + 1]
             if messages[message]["role"] == "assistant":
                 before = spans[i - 1].end if i else 0
                 after = spans[j + 1].start if j + 1 < len(spans) else len(text)
@@ -319,8 +322,15 @@ class JinjaRenderer:
             i = j + 1
         return out
 
-    def _turn(self, text: str, turn: list[_Span], before: int, after: int, generated: list[tuple[int, int]],
-              notes: Counter[str]) -> list[_Span]:
+    def _turn(
+        self,
+        text: str,
+        turn: list[_Span],
+        before: int,
+        after: int,
+        generated: list[tuple[int, int]],
+        notes: Counter[str],
+    ) -> list[_Span]:
         """An assistant turn: fields, text between them, text before the first, and the terminator."""
         first, last = turn[0], turn[-1]
         lead_kind = TEMPLATE if first.kind == ASSISTANT else first.kind
@@ -330,8 +340,10 @@ class JinjaRenderer:
             if not own:
                 notes["turns_outside_generation"] += 1
                 return [replace(span, kind=TEMPLATE) for span in turn]
-            turn = [span if any(s <= span.start and span.end <= e for s, e in own) else replace(span, kind=TEMPLATE)
-                    for span in turn]
+            turn = [
+                span if any(s <= span.start and span.end <= e for s, e in own) else replace(span, kind=TEMPLATE)
+                for span in turn
+            ]
             start, stop = min(own[0][0], first.start), own[-1][1]
             lead_kind = first.kind
         out = [_Span(start=start, end=first.start, kind=lead_kind, owned=True)] if start is not None else []
@@ -341,7 +353,7 @@ class JinjaRenderer:
         return [*out, turn[-1], *self._ending(text, last, after, stop, notes)]
 
     def _after_header(self, text: str, before: int, first: int) -> int | None:
-        """Where the header of a turn ends, between the previous field and the turn's first one; None if it is not there."""
+        """Where the turn's header ends, between the previous field and the turn's first; None if it is not there."""
         header = self._template.header
         for opening in dict.fromkeys((header, _BEFORE_THINKING.sub("", header))):
             at = text.rfind(opening, before, first) if opening else -1
@@ -351,15 +363,21 @@ class JinjaRenderer:
 
     def _ending(self, text: str, last: _Span, after: int, stop: int | None, notes: Counter[str]) -> list[_Span]:
         """The terminator after a turn's last field and, after a tool call, the text before it."""
-        found = [(at, -len(end), end) for end in self._template.terminators if (at := text.find(end, last.end, after)) >= 0]
+        found = [
+            (at, -len(end), end) for end in self._template.terminators if (at := text.find(end, last.end, after)) >= 0
+        ]
         at, _, end = min(found, default=(-1, 0, ""))
         if at >= 0 and last.kind == TOOL_CALL:
-            return [_Span(start=last.end, end=at, kind=TOOL_CALL, owned=True),
-                    _Span(start=at, end=at + len(end), kind=END_OF_TURN, owned=True)]
-        if at >= 0 and not text[last.end:at].strip():
+            return [
+                _Span(start=last.end, end=at, kind=TOOL_CALL, owned=True),
+                _Span(start=at, end=at + len(end), kind=END_OF_TURN, owned=True),
+            ]
+        if at >= 0 and not text[last.end : at].strip():
             return [_Span(start=last.end, end=at + len(end), kind=END_OF_TURN, owned=True)]
         if stop is None and last.kind == TOOL_CALL:
-            raise _RefusedError("ambiguous_spans", message="nothing shows where the tool call ends", near=text[last.end:after][:80])
+            raise _RefusedError(
+                "ambiguous_spans", message="nothing shows where the tool call ends", near=text[last.end : after][:80]
+            )
         notes["turns_without_terminator"] += 1
         return [_Span(start=last.end, end=max(stop, last.end), kind=last.kind, owned=True)] if stop is not None else []
 
@@ -367,18 +385,11 @@ class JinjaRenderer:
         """Bytes of the prompt's rendering with the generation header, which must be how the whole begins."""
         head = self._template.render(prompt, tools, generate=True)
         if not text.startswith(head):
-            same = next((i for i, (a, b) in enumerate(zip(text, head, strict=False)) if a != b), min(len(text), len(head)))
-            raise _RefusedError("prompt_not_prefix", prompt=head[same:same + 80], whole=text[same:same + 80])
+            same = next(
+                (i for i, (a, b) in enumerate(zip(text, head, strict=False)) if a != b), min(len(text), len(head))
+            )
+            raise _RefusedError("prompt_not_prefix", prompt=head[same : same + 80], whole=text[same : same + 80])
         return len(head.encode())
-
-
-def _unmarked(messages: list[Message], tools: list[Any] | None) -> str:
-    """Texts of a row that reach the template without marks."""
-    calls = [call for message in messages for call in message.get("tool_calls", ())]
-    keys = [[call.get("id"), json.dumps(_leaves(call["function"]["arguments"], lambda text, what: ""), ensure_ascii=False)]
-            for call in calls]
-    names = [[message.get("role"), message.get("name"), message.get("tool_call_id")] for message in messages]
-    return json.dumps([tools, names, keys], ensure_ascii=False)
 
 
 def _paint(text: str, spans: list[_Span]) -> NDArray[np.uint8]:
@@ -386,5 +397,5 @@ def _paint(text: str, spans: list[_Span]) -> NDArray[np.uint8]:
     at = char_bytes(text)
     out = np.full(at[-1], TEMPLATE | OWNED, np.uint8)
     for span in spans:
-        out[at[span.start]:at[span.end]] = span.kind | (OWNED if span.owned else 0)
+        out[at[span.start] : at[span.end]] = span.kind | (OWNED if span.owned else 0)
     return out

@@ -1,21 +1,24 @@
 """Chat templates: the built-in ChatML, the tokenizer's own, or a .jinja file, run as Hugging Face runs them.
 
-`resolve_template` turns the name in ingot.yaml into a `TemplateSource` that is pinned by its text. `ChatTemplate` compiles
-one in jinja2's immutable sandbox with trim_blocks, lstrip_blocks, loop controls, `tojson` without ASCII escapes,
-`raise_exception` and `{% generation %}`. What would make a rendering depend on anything but its row is absent: the clock
-`strftime_now` (a template that cannot do without it is refused, E608), the `random` filter and `lipsum`.
+`resolve_template` turns the name in ingot.yaml into a `TemplateSource` that is pinned by its text. `ChatTemplate`
+compiles one in jinja2's immutable sandbox with trim_blocks, lstrip_blocks, loop controls, `tojson` without ASCII
+escapes, `raise_exception` and `{% generation %}`. What would make a rendering depend on anything but its row is absent:
+the clock `strftime_now` (a template that cannot do without it is refused, E608), the `random` filter and `lipsum`.
+Here are also the forms that pass between records, templates and tokens: `Documents`, `Rendering` and messages.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jinja2
+import numpy as np
+import pyarrow as pa
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jinja2.parser import Parser
+    from numpy.typing import NDArray
 
     from ingot.gold.tokenizer import Tokenizer, TokenizerFiles
 
@@ -57,8 +61,12 @@ def resolve_template(name: str, base_dir: str | Path, files: TokenizerFiles) -> 
         return TemplateSource(name=name, source=path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise GoldError("E605", f"cannot read the chat template {name!r}: {reason}", where="gold.template",
-                        next="write template: chatml, template: tokenizer, or the path of a .jinja file") from error
+        raise GoldError(
+            "E605",
+            f"cannot read the chat template {name!r}: {reason}",
+            where="gold.template",
+            next="write template: chatml, template: tokenizer, or the path of a .jinja file",
+        ) from error
 
 
 def _own_template(files: TokenizerFiles) -> str:
@@ -69,8 +77,12 @@ def _own_template(files: TokenizerFiles) -> str:
     if isinstance(own, list):  # several named templates: the default one, as Hugging Face chooses it
         own = next((entry.get("template") for entry in own if entry.get("name") == "default"), None)
     if not isinstance(own, str):
-        raise GoldError("E606", "the tokenizer has no chat template of its own", where="gold.template",
-                        next="write template: chatml, or give the path of a .jinja file")
+        raise GoldError(
+            "E606",
+            "the tokenizer has no chat template of its own",
+            where="gold.template",
+            next="write template: chatml, or give the path of a .jinja file",
+        )
     return own
 
 
@@ -89,8 +101,13 @@ class _Generation(Extension):
         return f"{GENERATION_OPEN}{caller()}{GENERATION_CLOSE}" if marks is True else caller()
 
 
-def _tojson(value: object, ensure_ascii: bool = False, indent: int | None = None,
-            separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -115,26 +132,48 @@ class ChatTemplate:
         try:
             self._template = _environment().from_string(source.source or "")
         except jinja2.TemplateSyntaxError as error:
-            raise GoldError("E607", f"the chat template {source.name!r} is not valid Jinja: {error.message}",
-                            where=f"{source.name}:{error.lineno}", next="correct that line of the template") from error
+            raise GoldError(
+                "E607",
+                f"the chat template {source.name!r} is not valid Jinja: {error.message}",
+                where=f"{source.name}:{error.lineno}",
+                next="correct that line of the template",
+            ) from error
         self._globals = {"bos_token": tokenizer.bos or tokenizer.added_bos, "eos_token": tokenizer.eos or ""}
 
-    def render(self, messages: list[Message], tools: list[Any] | None, *, generate: bool = False,
-               marks: bool = False) -> str:
+    def render(
+        self, messages: list[Message], tools: list[Any] | None, *, generate: bool = False, marks: bool = False
+    ) -> str:
         """The text of a conversation; TemplateRefusalError when the template refuses it."""
         try:
-            return self._template.render(messages=messages, tools=tools, documents=None, add_generation_prompt=generate,
-                                         generation_marks=marks, **self._globals)
+            return self._template.render(
+                messages=messages,
+                tools=tools,
+                documents=None,
+                add_generation_prompt=generate,
+                generation_marks=marks,
+                **self._globals,
+            )
         except jinja2.UndefinedError as error:
             if "strftime_now" in str(error):
-                raise GoldError("E608", f"the chat template {self.source.name!r} asks for today's date (strftime_now)",
-                                where="gold.template",
-                                next="write a fixed date into a copy of the template and name that file") from error
+                raise GoldError(
+                    "E608",
+                    f"the chat template {self.source.name!r} asks for today's date (strftime_now)",
+                    where="gold.template",
+                    next="write a fixed date into a copy of the template and name that file",
+                ) from error
             raise TemplateRefusalError(f"undefined: {error}") from error
         except jinja2.TemplateError as error:
             raise TemplateRefusalError(str(error) or type(error).__name__) from error
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError,
-                OverflowError) as error:
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            IndexError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             raise TemplateRefusalError(f"{type(error).__name__}: {error}") from error
 
     @cached_property
@@ -150,7 +189,7 @@ class ChatTemplate:
             without, whole = self.render(ask, None), self.render(ask, None, generate=True)
         except TemplateRefusalError:
             return ""
-        return whole[len(without):] if whole.startswith(without) else ""
+        return whole[len(without) :] if whole.startswith(without) else ""
 
     @cached_property
     def terminators(self) -> tuple[str, ...]:
@@ -158,8 +197,10 @@ class ChatTemplate:
         ask = {"role": "user", "content": "A"}
         call = {"type": "function", "id": "callmarkr", "function": {"name": "callmarkr", "arguments": {}}}
         found: list[str] = []
-        for answer in ({"role": "assistant", "content": "textmarkr"},
-                       {"role": "assistant", "content": None, "tool_calls": [call]}):
+        for answer in (
+            {"role": "assistant", "content": "textmarkr"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ):
             try:
                 text = self.render([ask, answer], None)
             except TemplateRefusalError:
@@ -179,3 +220,118 @@ class ChatTemplate:
             return [match[1]] if match else []
         match = re.search(rf"({either})\s*$", after)
         return [match[1]] if match else []
+
+
+Problem = tuple[str, dict[str, Any]]  # reason, evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Which messages make which document: messages[order[at[d]:at[d + 1]]].
+
+    messages: struct array; tools: JSON texts; tool_row[d]: index into tools or -1; respond[d]: number of leading prompt
+    messages, or -1 when the document is not split; generate[d]: end with the header that opens an assistant turn.
+    """
+
+    messages: pa.StructArray
+    tools: pa.StringArray
+    order: NDArray[np.int64]
+    at: NDArray[np.int64]
+    tool_row: NDArray[np.int64]
+    respond: NDArray[np.int64]
+    generate: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.at) - 1
+
+    def slice(self, start: int, stop: int) -> Documents:
+        """Documents start to stop, over the same messages."""
+        low, high = self.at[start], self.at[stop]
+        return Documents(
+            messages=self.messages,
+            tools=self.tools,
+            order=self.order[low:high],
+            at=self.at[start : stop + 1] - low,
+            tool_row=self.tool_row[start:stop],
+            respond=self.respond[start:stop],
+            generate=self.generate[start:stop],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """Text of documents with a class per byte (kernels/segments.py); document d is data[offsets[d]:offsets[d + 1]].
+
+    boundary[d]: where the response begins, from the document's start, -1 when not split; problems: document -> why it
+    cannot be used; notes: counters for the funnel.
+    """
+
+    data: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    boundary: NDArray[np.int64]
+    problems: dict[int, Problem] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def texts(self, start: int, stop: int) -> list[str]:
+        """Documents start to stop as strings."""
+        at = self.offsets[start : stop + 1]
+        array = pa.LargeStringArray.from_buffers(stop - start, pa.py_buffer(at), pa.py_buffer(self.data))
+        texts: list[str] = array.to_pylist()
+        return texts
+
+    def text(self, d: int) -> str:
+        return self.texts(d, d + 1)[0]
+
+
+def as_message(turn: dict[str, Any]) -> Message:
+    """A record's message as Hugging Face passes it to templates: arguments as objects, absent fields absent."""
+    calls = turn.get("tool_calls") or []
+    content = turn["content"] or ""
+    out: Message = {"role": turn["role"], "content": None if calls and not content.strip() else content}
+    if turn.get("reasoning"):
+        out["reasoning_content"] = turn["reasoning"]
+    if calls:
+        out["tool_calls"] = [
+            {
+                "type": "function",
+                **({"id": call["id"]} if call["id"] else {}),
+                "function": {"name": call["name"] or "", "arguments": parse_json(call["arguments"], {})},
+            }
+            for call in calls
+        ]
+    return out | {key: turn[key] for key in ("tool_call_id", "name") if turn.get(key)}
+
+
+def parse_json(text: str | None, absent: Any) -> Any:
+    if not text:
+        return absent
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def map_texts(value: Any, mark: Callable[[str, str], str]) -> Any:
+    """A JSON value with its string leaves marked."""
+    if isinstance(value, str):
+        return mark(value, "tool_call.arguments")
+    if isinstance(value, list):
+        return [map_texts(item, mark) for item in value]
+    if isinstance(value, dict):
+        return {key: map_texts(item, mark) for key, item in value.items()}
+    return value
+
+
+def bare_text(messages: list[Message], tools: list[Any] | None) -> str:
+    """Texts of a row that reach the template without marks."""
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    keys = [
+        [
+            call.get("id"),
+            json.dumps(map_texts(call["function"]["arguments"], lambda text, what: ""), ensure_ascii=False),
+        ]
+        for call in calls
+    ]
+    names = [[message.get("role"), message.get("name"), message.get("tool_call_id")] for message in messages]
+    return json.dumps([tools, names, keys], ensure_ascii=False)

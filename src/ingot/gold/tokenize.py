@@ -1,11 +1,18 @@
-"""Records to tokens, with one segment class per token: render, encode, prove, cut.
+r"""Records to tokens, with one segment class per token: render, encode, prove (gold/segments.py), cut.
 
-Every document is rendered once and encoded whole. Where the tokens' bytes are the rendering's bytes, classes follow by
-position; documents in which a user typed a control token, or whose tokens are not their bytes (normalizing tokenizers),
-are encoded again with the guarded twin and, if needed, the library's offsets. What cannot be proven is rejected.
+The built-in ChatML is rendered from Arrow columns without a Python loop over rows (`ChatmlPool`), any other template row
+by row (gold/render.py):
 
-A preference row's prompt is stored once. Both sides are encoded whole; the prompt's tokens are the longest common prefix
-that lies inside the prompt's text, so that prompt + chosen and prompt + rejected are exactly the tokens of the two
+    <|im_start|>{role}\n{content}<|im_end|>\n                                 every turn
+    <think>\n{reasoning}\n</think>\n\n                                         before the content of an assistant turn
+    <tool_call>\n{"name": ..., "arguments": ...}\n</tool_call>               after it, one per call, a newline between
+
+A tool result is a turn of role `tool`. The tools list stands in the system turn, after its content and a blank line (a
+system turn is made when there is none), between <tools> tags in a fixed wording: kernels/segments.py, chatml_constants.
+A document starts with BOS when the tokenizer itself would add one. JSON of arguments and tools is written as it came.
+
+A preference row's prompt is stored once. Both sides are encoded whole; the prompt's tokens are the longest common
+prefix that lies inside the prompt's text, so that prompt + chosen and prompt + rejected are exactly the tokens of the two
 renderings. A token that crosses the boundary belongs to the response.
 
 Cost: see `measure` in benchmarks; without the tokenizer library 150+ MB/s for ChatML on one thread.
@@ -24,24 +31,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingot.gold.chatml import ChatmlPool, Documents, Problem, Rendering, list_parts, whole
-from ingot.gold.render import JinjaRenderer, char_bytes
-from ingot.gold.template import ChatTemplate, TemplateSource
-from ingot.gold.tokenizer import RESERVED, Encoded, Tokenizer
+from ingot.errors import GoldError
+from ingot.gold.render import JinjaRenderer
+from ingot.gold.segments import Tokenized, tokenize_documents
+from ingot.gold.template import ChatTemplate, Documents, Problem, Rendering, TemplateSource
+from ingot.gold.tokenizer import Tokenizer
+from ingot.kernels.buffers import byte_rows
 from ingot.kernels.segments import (
     ASSISTANT,
-    CONTROL,
-    MISMATCH,
-    OK,
-    OWNED,
+    ROLE_CODES,
     THINKING,
     TOOL_CALL,
-    classify,
+    chatml_constants,
     common_prefix,
     count_trained,
     gather,
-    place,
-    tokens_before,
+    render_chatml,
 )
 from ingot.schema.records import REJECTS, message_columns
 
@@ -51,8 +56,6 @@ if TYPE_CHECKING:
 _CHUNK = 4 << 20  # bytes of content per call of the tokenizer: bounds its memory, which is about 100 bytes a token
 _TRAINED = np.zeros(256, np.bool_)
 _TRAINED[[ASSISTANT, THINKING, TOOL_CALL]] = True
-_BLANK = np.zeros(256, np.bool_)
-_BLANK[list(b" \t\r\n")] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +70,9 @@ class _Renderer(Protocol):
     def render(self, docs: Documents) -> Rendering: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokenized:
-    """Documents as tokens: document d has tokens[at[d]:at[d + 1]]; inside[d]: how many lie in the prompt's text."""
-
-    tokens: NDArray[np.int32]
-    segments: NDArray[np.uint8]
-    at: NDArray[np.int64]
-    inside: NDArray[np.int64]
-    problems: dict[int, Problem]
-    notes: dict[str, int]
-
-
-def tokenize_table(table: pa.Table, spec: TokenizeSpec, tokenizer: Tokenizer) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+def tokenize_table(
+    table: pa.Table, spec: TokenizeSpec, tokenizer: Tokenizer
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """(tokens, rejects, notes) of conformed records; both tables are sorted by record_id, then by input order."""
     order = _order(table["record_id"])
     docs, row_docs = _documents(table, spec.regime, order)
@@ -93,7 +86,9 @@ def tokenize_table(table: pa.Table, spec: TokenizeSpec, tokenizer: Tokenizer) ->
     notes = Counter(done.notes)
     lists = _lists(done, spec.regime, row_docs, notes)
     for row in _untrained(lists, spec.regime, done, row_docs):
-        problems.setdefault(row, ("no_trained_tokens", {"message": "no token of an assistant's text, thinking or tool call"}))
+        problems.setdefault(
+            row, ("no_trained_tokens", {"message": "no token of an assistant's text, thinking or tool call"})
+        )
     keep = np.ones(len(order), np.bool_)
     keep[list(problems)] = False
     kept = table.take(pa.array(order[keep]))
@@ -111,12 +106,14 @@ def tokenize_table(table: pa.Table, spec: TokenizeSpec, tokenizer: Tokenizer) ->
 
 def _order(record_id: pa.ChunkedArray) -> NDArray[np.int64]:
     keys = pa.table({"id": record_id, "row": np.arange(len(record_id))})
-    order: NDArray[np.int64] = pc.sort_indices(keys, [("id", "ascending"), ("row", "ascending")]).to_numpy().astype(np.int64)
+    order: NDArray[np.int64] = (
+        pc.sort_indices(keys, [("id", "ascending"), ("row", "ascending")]).to_numpy().astype(np.int64)
+    )
     return order
 
 
 def _documents(table: pa.Table, regime: str, order: NDArray[np.int64]) -> tuple[Documents, NDArray[np.int64]]:
-    """The documents of rows in `order`, and which they are: int64[rows, 1], or [rows, 2] (chosen, rejected; -1 absent)."""
+    """The documents of rows in `order`, and which they are: int64[rows, 1] or [rows, 2] (chosen, rejected; -1 absent)."""
     columns = [whole(table[name]) for name in message_columns(regime)]
     flat = [list_parts(column) for column in columns]
     base = np.cumsum([0, *(len(values) for values, _ in flat)])
@@ -135,149 +132,29 @@ def _documents(table: pa.Table, regime: str, order: NDArray[np.int64]) -> tuple[
         starts = np.stack([spans[0][0][doc_rows], np.stack([s for s, _ in spans[1:]], 1)[doc_rows, side]], 1).ravel()
         ends = np.stack([spans[0][1][doc_rows], np.stack([e for _, e in spans[1:]], 1)[doc_rows, side]], 1).ravel()
     ids, at = gather(np.arange(len(pool)), starts.astype(np.int64), ends.astype(np.int64))
-    docs = Documents(messages=pool, tools=whole(table["tools"]), order=ids, respond=respond,
-                     at=at[::2] if regime == "preference" else at, tool_row=order[doc_rows],
-                     generate=np.full(len(doc_rows), regime == "rlvr"))
+    docs = Documents(
+        messages=pool,
+        tools=whole(table["tools"]),
+        order=ids,
+        respond=respond,
+        at=at[::2] if regime == "preference" else at,
+        tool_row=order[doc_rows],
+        generate=np.full(len(doc_rows), regime == "rlvr"),
+    )
     return docs, row_docs.astype(np.int64)
 
 
 def _chunks(docs: Documents) -> list[tuple[int, int]]:
     """Ranges of documents with about _CHUNK bytes of text each."""
     fields = dict(zip((f.name for f in docs.messages.type), docs.messages.flatten(), strict=True))
-    sizes = sum(pc.fill_null(pc.binary_length(fields[name]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-                for name in ("content", "reasoning"))
+    sizes = sum(
+        pc.fill_null(pc.binary_length(fields[name]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        for name in ("content", "reasoning")
+    )
     total = np.concatenate([[0], np.cumsum(np.asarray(sizes)[docs.order] + 32)])[docs.at]
     cuts = np.flatnonzero(np.diff(total[:-1] // _CHUNK)) + 1 if len(docs) else np.empty(0, np.int64)
     edges = [0, *cuts.tolist(), len(docs)]
     return list(pairwise(edges))
-
-
-def tokenize_documents(rendering: Rendering, tokenizer: Tokenizer) -> Tokenized:
-    """Encode a rendering and class its tokens; proven by comparing bytes, see the module."""
-    done, status = _placed(rendering, tokenizer.encode(rendering.texts(0, len(rendering.offsets) - 1)), tokenizer)
-    bad = np.flatnonzero(status != OK)
-    return _splice(done, bad, _guarded(_subset(rendering, bad), tokenizer)) if len(bad) else done
-
-
-def _limits(rendering: Rendering) -> NDArray[np.int64]:
-    """Where each document's prompt ends in the data; far away when it is not split."""
-    return np.where(rendering.boundary >= 0, rendering.offsets[:-1] + rendering.boundary, np.int64(2**62))
-
-
-def _placed(rendering: Rendering, encoded: Encoded, tokenizer: Tokenizer) -> tuple[Tokenized, NDArray[np.uint8]]:
-    text = (rendering.data, rendering.classes, rendering.offsets)
-    segments, status, inside, crossing = place(encoded.tokens, encoded.at, *tokenizer.piece, text, _limits(rendering),
-                                               tokenizer.control)
-    notes = Counter(rendering.notes)
-    notes["boundary_tokens"] += int(crossing[status == OK].sum())
-    return Tokenized(tokens=encoded.tokens, segments=segments, at=encoded.at, inside=inside, notes=dict(notes),
-                     problems=dict(rendering.problems)), status
-
-
-def _subset(rendering: Rendering, docs: NDArray[np.int64]) -> Rendering:
-    starts, ends = rendering.offsets[:-1][docs], rendering.offsets[1:][docs]
-    data, offsets = gather(rendering.data, starts, ends)
-    return Rendering(data=data, classes=gather(rendering.classes, starts, ends)[0], offsets=offsets,
-                     boundary=rendering.boundary[docs])
-
-
-def _guarded(rendering: Rendering, tokenizer: Tokenizer) -> Tokenized:
-    """Encode with the template's control tokens respelled, so that those that a user typed are text."""
-    n = len(rendering.offsets) - 1
-    problems: dict[int, Problem] = {}
-    guarded = [_respell(rendering, d, tokenizer, problems) for d in range(n)]
-    texts = [text for text, _, _ in guarded]
-    done, status = _placed(rendering, tokenizer.encode_guarded(texts), tokenizer)
-    problems |= _control_problems(status)
-    bad = np.flatnonzero(status == MISMATCH)
-    if len(bad):
-        by_offsets = _by_offsets(_subset(rendering, bad), [texts[d] for d in bad], [guarded[d][1] for d in bad], tokenizer)
-        done = _splice(done, bad, by_offsets)
-    notes = Counter(done.notes)
-    notes["special_literals"] += sum(literals > 0 for _, _, literals in guarded)
-    notes["located_by_offsets"] += len(bad)
-    return Tokenized(tokens=done.tokens, segments=done.segments, at=done.at, inside=done.inside,
-                     problems=done.problems | problems, notes=dict(notes))
-
-
-def _respell(rendering: Rendering, d: int, tokenizer: Tokenizer,
-             problems: dict[int, Problem]) -> tuple[str, NDArray[np.int64], int]:
-    """The guarded text of a document, its bytes' positions per character, and how many control tokens were typed."""
-    text = rendering.text(d)
-    if found := RESERVED.search(text):
-        problems[d] = ("reserved_characters", {"character": ascii(found[0])})
-        return "", np.zeros(1, np.int64), 0
-    at = char_bytes(text)
-    classes = rendering.classes[rendering.offsets[d]:rendering.offsets[d + 1]]
-    names = sorted(tokenizer.specials, key=lambda name: (-len(name), name))
-    pattern = re.compile("|".join(re.escape(name) for name in names) or r"(?!)")
-    pieces: list[str] = []
-    where: list[NDArray[np.int64]] = []
-    literals = last = look = 0
-    while match := pattern.search(text, look):
-        start, end = match.span()
-        if not (classes[at[start]:at[end]] & OWNED).all():
-            literals, look = literals + 1, start + 1
-            continue
-        spelled = tokenizer.guard(match[0])
-        pieces += [text[last:start], spelled]
-        where += [at[last:start], np.full(len(spelled), at[start], np.int64)]
-        last = look = end
-    return "".join([*pieces, text[last:]]), np.concatenate([*where, at[last:]]), literals
-
-
-def _by_offsets(rendering: Rendering, texts: list[str], where: list[NDArray[np.int64]], tokenizer: Tokenizer) -> Tokenized:
-    """Place tokens by the library's own offsets; every byte but white space must be covered, or normalized away."""
-    encoded = tokenizer.encode_guarded(texts, offsets=True)
-    starts, ends = np.empty(len(encoded.tokens), np.int64), np.empty(len(encoded.tokens), np.int64)
-    problems: dict[int, Problem] = {}
-    for d, position in enumerate(where):
-        low, high, base = encoded.at[d], encoded.at[d + 1], rendering.offsets[d]
-        starts[low:high] = position[encoded.starts[low:high]] + base
-        ends[low:high] = position[encoded.ends[low:high]] + base
-        covered = np.zeros(rendering.offsets[d + 1] - base + 1, np.int64)
-        np.add.at(covered, starts[low:high] - base, 1)
-        np.add.at(covered, ends[low:high] - base, -1)
-        lost = (np.cumsum(covered)[:-1] <= 0) & ~_BLANK[rendering.data[base:rendering.offsets[d + 1]]]
-        if lost.any() and not _normalized(rendering.text(d), encoded.tokens[low:high], tokenizer):
-            at = int(np.argmax(lost))
-            near = rendering.data[base + at:base + at + 40].tobytes().decode("utf-8", "replace")
-            problems[d] = ("tokens_lose_text", {"byte": at, "near": near})
-    segments, status, crossing = classify(encoded.tokens, encoded.at, starts, ends, rendering.classes, tokenizer.control)
-    return Tokenized(tokens=encoded.tokens, segments=segments, at=encoded.at,
-                     inside=tokens_before(encoded.at, ends, _limits(rendering)),
-                     notes={"boundary_tokens": int(crossing.sum())}, problems=problems | _control_problems(status))
-
-
-def _normalized(text: str, tokens: NDArray[np.int32], tokenizer: Tokenizer) -> bool:
-    """Do the tokens' bytes spell the text as the tokenizer's normalizer writes it (a composed character, say)?"""
-    pieces, at = tokenizer.piece
-    return b"".join(pieces[at[token]:at[token + 1]].tobytes() for token in tokens) == tokenizer.normalize(text).encode()
-
-
-def _control_problems(status: NDArray[np.uint8]) -> dict[int, Problem]:
-    return {d: ("special_literal", {"message": "content becomes a control token"})
-            for d in np.flatnonzero(status == CONTROL).tolist()}
-
-
-def _splice(whole: Tokenized, docs: NDArray[np.int64], again: Tokenized) -> Tokenized:
-    """Put documents that were encoded again in their places."""
-    tokens: list[NDArray[np.int32]] = []
-    segments: list[NDArray[np.uint8]] = []
-    sizes = np.diff(whole.at)
-    inside = whole.inside.copy()
-    last = 0
-    for i, d in enumerate(docs):
-        a, b = again.at[i], again.at[i + 1]
-        tokens += [whole.tokens[last:whole.at[d]], again.tokens[a:b]]
-        segments += [whole.segments[last:whole.at[d]], again.segments[a:b]]
-        last = whole.at[d + 1]
-        sizes[d], inside[d] = b - a, again.inside[i]
-    problems = {int(docs[i]): problem for i, problem in again.problems.items()} | whole.problems
-    return Tokenized(tokens=np.concatenate([*tokens, whole.tokens[last:]]), inside=inside, problems=problems,
-                     segments=np.concatenate([*segments, whole.segments[last:]]),
-                     at=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-                     notes=dict(Counter(whole.notes) + Counter(again.notes)))
 
 
 def _concatenate(parts: list[Tokenized]) -> Tokenized:
@@ -289,12 +166,16 @@ def _concatenate(parts: list[Tokenized]) -> Tokenized:
     return Tokenized(
         tokens=np.concatenate([np.empty(0, np.int32), *(part.tokens for part in parts)]),
         segments=np.concatenate([np.empty(0, np.uint8), *(part.segments for part in parts)]),
-        at=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), notes={k: v for k, v in notes.items() if v},
+        at=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        notes={k: v for k, v in notes.items() if v},
         inside=np.concatenate([np.empty(0, np.int64), *(part.inside for part in parts)]),
-        problems={docs[i] + d: problem for i, part in enumerate(parts) for d, problem in part.problems.items()})
+        problems={docs[i] + d: problem for i, part in enumerate(parts) for d, problem in part.problems.items()},
+    )
 
 
-Lists = dict[str, tuple["NDArray[np.int64]", "NDArray[np.int64]"]]  # output column -> start and end of each row's tokens
+Lists = dict[
+    str, tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+]  # output column -> start and end of each row's tokens
 
 
 def _lists(done: Tokenized, regime: str, row_docs: NDArray[np.int64], notes: Counter[str]) -> Lists:
@@ -310,8 +191,11 @@ def _lists(done: Tokenized, regime: str, row_docs: NDArray[np.int64], notes: Cou
     notes["prompt_boundary_moved"] += int((shared < inside.max(axis=1)).sum())
     first = np.where(absent[:, 0], at[:, 1], at[:, 0])
     begin = np.where(absent, 0, at + shared[:, None])
-    return {"prompt": (first, first + shared), "chosen": (begin[:, 0].copy(), end[:, 0].copy()),
-            "rejected": (begin[:, 1].copy(), end[:, 1].copy())}
+    return {
+        "prompt": (first, first + shared),
+        "chosen": (begin[:, 0].copy(), end[:, 0].copy()),
+        "rejected": (begin[:, 1].copy(), end[:, 1].copy()),
+    }
 
 
 def _untrained(lists: Lists, regime: str, done: Tokenized, row_docs: NDArray[np.int64]) -> list[int]:
@@ -332,8 +216,9 @@ def _list_array(values: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[n
     return pa.ListArray.from_arrays(pa.array(at.astype(np.int32)), pa.array(flat))
 
 
-def _row_problems(table: pa.Table, regime: str, order: NDArray[np.int64], row_docs: NDArray[np.int64],
-                  found: dict[int, Problem]) -> dict[int, Problem]:
+def _row_problems(
+    table: pa.Table, regime: str, order: NDArray[np.int64], row_docs: NDArray[np.int64], found: dict[int, Problem]
+) -> dict[int, Problem]:
     """Problems by output row: content that is not text first, then those of its documents."""
     problems: dict[int, Problem] = {}
     position = np.argsort(order, kind="stable")
@@ -359,6 +244,103 @@ def _rejects(table: pa.Table, order: NDArray[np.int64], problems: dict[int, Prob
     columns = {name: taken[name] for name in ("record_id", "source_id", "source", "uri", "line")}
     columns["step"] = pa.array(["tokenize"] * len(rows), pa.string())
     columns["reason"] = pa.array([problems[row][0] for row in rows], pa.string())
-    columns["evidence"] = pa.array([json.dumps(problems[row][1], sort_keys=True, ensure_ascii=False) for row in rows],
-                                   pa.string())
+    columns["evidence"] = pa.array(
+        [json.dumps(problems[row][1], sort_keys=True, ensure_ascii=False) for row in rows], pa.string()
+    )
     return pa.table(columns, schema=REJECTS)
+
+
+def whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column as one array; combine_chunks would copy a single chunk."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
+def utf8(array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Bytes and int64 offsets of a string array; null is empty."""
+    array = whole(array)
+    data, offsets, _ = byte_rows(pc.fill_null(array, "") if array.null_count else array)
+    return data, offsets
+
+
+def list_parts(array: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Flat values and int64 offsets of a list array; null is empty."""
+    array = whole(array)
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    at = np.zeros(len(array) + 1, np.int64)
+    np.cumsum(lengths, out=at[1:])
+    return array.flatten(), at
+
+
+class ChatmlPool:
+    """Messages of a table unpacked once into buffers; renders any documents over them."""
+
+    def __init__(self, messages: pa.StructArray, tools: pa.StringArray, tokenizer: Tokenizer) -> None:
+        missing = [token for token in ("<|im_start|>", "<|im_end|>") if token not in tokenizer.specials]
+        if missing:
+            raise GoldError(
+                "E604",
+                f"chatml writes {missing[0]!r}, which is no control token of this tokenizer",
+                where="gold.template",
+                next="write template: tokenizer, or add the token to tokenizer.json as a special token",
+            )
+        fields = dict(zip((f.name for f in messages.type), messages.flatten(), strict=True))
+        codes = pc.index_in(fields["role"], value_set=pa.array(ROLE_CODES))
+        self.roles = pc.fill_null(codes, 255).to_numpy(zero_copy_only=False).astype(np.uint8)
+        self._role_names = fields["role"]
+        calls, calls_at = list_parts(fields["tool_calls"])
+        parts = dict(zip((f.name for f in calls.type), calls.flatten(), strict=True))
+        arguments = pc.if_else(pc.equal(pc.fill_null(parts["arguments"], ""), ""), "{}", parts["arguments"])
+        self._buffers = (
+            self.roles,
+            *utf8(fields["content"]),
+            *utf8(fields["reasoning"]),
+            calls_at,
+            *utf8(_quoted(parts["name"])),
+            *utf8(arguments),
+        )
+        self._tools = utf8(tools)
+        self._fixed = chatml_constants(tokenizer.added_bos)
+
+    def render(self, docs: Documents) -> Rendering:
+        """Text and classes of documents; an unknown role or a response that is no assistant turn is a problem."""
+        bad = np.flatnonzero(self.roles[docs.order] == 255)
+        problems: dict[int, Problem] = {}
+        order, at, generate = docs.order, docs.at, docs.generate
+        for i in bad:
+            d = int(np.searchsorted(at, i, side="right")) - 1
+            role = self._role_names[int(order[i])].as_py()
+            problems.setdefault(d, ("template_error", {"message": f"chatml has no role {role!r}"}))
+        if problems:  # such documents are rendered empty
+            keep = np.ones(len(docs), np.bool_)
+            keep[list(problems)] = False
+            order, at = order[np.repeat(keep, np.diff(at))], np.concatenate([[0], np.cumsum(np.diff(at) * keep)])
+            generate = generate & keep
+        tool_row = docs.tool_row.copy()
+        tool_row[list(problems)] = -1
+        data, classes, offsets, boundary = render_chatml(
+            (order, at.astype(np.int64), tool_row, docs.respond, generate), self._buffers, self._tools, self._fixed
+        )
+        for lost in np.flatnonzero((docs.respond >= 0) & (boundary < 0)).tolist():
+            problems.setdefault(
+                lost, ("prompt_not_prefix", {"message": "the response does not start with an assistant turn"})
+            )
+        return Rendering(data=data, classes=classes, offsets=offsets, boundary=boundary, problems=problems)
+
+
+_ESCAPED = r'[\x00-\x1f"\\]'
+
+
+def _quoted(names: pa.Array) -> pa.Array:
+    """Names as JSON strings; the rare ones that need escapes one by one."""
+    names = pc.fill_null(names, "")
+    quoted = pc.binary_join_element_wise('"', names, '"', "")
+    odd = pc.match_substring_regex(names, _ESCAPED)
+    if not pc.any(odd, min_count=0).as_py():
+        return quoted
+    rows = quoted.to_pylist()
+    for i, name in enumerate(names.to_pylist()):
+        if re.search(_ESCAPED, name):
+            rows[i] = json.dumps(name, ensure_ascii=False)
+    return pa.array(rows, pa.string())

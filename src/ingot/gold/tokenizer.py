@@ -1,8 +1,8 @@
 """The tokenizer, pinned by its bytes: a tokenizer.json, a directory or a hub name becomes `TokenizerFiles`.
 
 `Tokenizer` is built from those bytes alone, so a task can run anywhere. Encoding never adds tokens (the template writes
-BOS and EOS) and never truncates or pads, whatever the file says. Each token's own bytes are known for byte-level BPE and
-for SentencePiece-style vocabularies, so that positions are proven by comparison instead of asked for; where that
+BOS and EOS) and never truncates or pads, whatever the file says. Each token's own bytes are known for byte-level BPE
+and for SentencePiece-style vocabularies, so that positions are proven by comparison instead of asked for; where that
 fails, `encode_guarded(offsets=True)` asks the library.
 
 Control tokens are the vocabulary's added tokens marked `special`. The guarded twin is the same tokenizer in which each
@@ -39,7 +39,7 @@ _CONFIG, _CHAT_TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerFiles:
-    """The bytes that a tokenizer is: tokenizer.json, tokenizer_config.json and chat_template.jinja, b"" where absent."""
+    """The bytes of tokenizer.json, tokenizer_config.json and chat_template.jinja; b"" where a file is absent."""
 
     tokenizer: bytes
     config: bytes = b""
@@ -75,9 +75,17 @@ def load_tokenizer(spec: str, base_dir: str | Path = ".") -> TokenizerFiles:
         return _from_directory(path, spec)
     if path.is_file():
         return TokenizerFiles(tokenizer=_read(path, spec))
-    if spec.endswith(".json") or spec.startswith((".", "/")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", spec):
-        raise GoldError("E601", f"no tokenizer at {spec!r}", where="gold.tokenizer",
-                        next="give a tokenizer.json, a directory that holds one, or a hub name such as owner/model")
+    if (
+        spec.endswith(".json")
+        or spec.startswith((".", "/"))
+        or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", spec)
+    ):
+        raise GoldError(
+            "E601",
+            f"no tokenizer at {spec!r}",
+            where="gold.tokenizer",
+            next="give a tokenizer.json, a directory that holds one, or a hub name such as owner/model",
+        )
     return _from_hub(spec)
 
 
@@ -85,18 +93,29 @@ def _read(path: Path, spec: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise GoldError("E601", f"cannot read the tokenizer {spec!r}: {error.strerror}", where="gold.tokenizer",
-                        next=f"make {path.name} readable") from error
+        raise GoldError(
+            "E601",
+            f"cannot read the tokenizer {spec!r}: {error.strerror}",
+            where="gold.tokenizer",
+            next=f"make {path.name} readable",
+        ) from error
 
 
 def _from_directory(path: Path, spec: str) -> TokenizerFiles:
     if not (path / "tokenizer.json").is_file():
         other = sorted(p.name for p in path.glob("tokenizer*"))
-        raise GoldError("E601", f"the directory {spec!r} holds no tokenizer.json (found: {', '.join(other) or 'nothing'})",
-                        where="gold.tokenizer", next="save it with tokenizer.save_pretrained(...) as a fast tokenizer")
-    optional = {name: _read(path / name, spec) if (path / name).is_file() else b"" for name in (_CONFIG, _CHAT_TEMPLATE)}
-    return TokenizerFiles(tokenizer=_read(path / "tokenizer.json", spec), config=optional[_CONFIG],
-                          chat_template=optional[_CHAT_TEMPLATE])
+        raise GoldError(
+            "E601",
+            f"the directory {spec!r} holds no tokenizer.json (found: {', '.join(other) or 'nothing'})",
+            where="gold.tokenizer",
+            next="save it with tokenizer.save_pretrained(...) as a fast tokenizer",
+        )
+    optional = {
+        name: _read(path / name, spec) if (path / name).is_file() else b"" for name in (_CONFIG, _CHAT_TEMPLATE)
+    }
+    return TokenizerFiles(
+        tokenizer=_read(path / "tokenizer.json", spec), config=optional[_CONFIG], chat_template=optional[_CHAT_TEMPLATE]
+    )
 
 
 def _from_hub(spec: str) -> TokenizerFiles:
@@ -105,8 +124,12 @@ def _from_hub(spec: str) -> TokenizerFiles:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
-        raise GoldError("E602", f"the hub tokenizer {spec!r} needs the package huggingface_hub", where="gold.tokenizer",
-                        next="pip install huggingface_hub, or give a local tokenizer.json") from error
+        raise GoldError(
+            "E602",
+            f"the hub tokenizer {spec!r} needs the package huggingface_hub",
+            where="gold.tokenizer",
+            next="pip install huggingface_hub, or give a local tokenizer.json",
+        ) from error
     found: dict[str, bytes] = {}
     for file in ("tokenizer.json", _CONFIG, _CHAT_TEMPLATE):
         try:
@@ -124,8 +147,12 @@ def _from_hub(spec: str) -> TokenizerFiles:
 
 def _hub_error(spec: str, file: str, error: Exception) -> GoldError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return GoldError("E602", f"cannot get {file} of {spec!r} from the hub: {first}", where="gold.tokenizer",
-                     next="without network: copy tokenizer.json and tokenizer_config.json into a directory and name that")
+    return GoldError(
+        "E602",
+        f"cannot get {file} of {spec!r} from the hub: {first}",
+        where="gold.tokenizer",
+        next="without network: copy tokenizer.json and tokenizer_config.json into a directory and name that",
+    )
 
 
 class Tokenizer:
@@ -140,7 +167,8 @@ class Tokenizer:
         added = self.inner.get_added_tokens_decoder()
         unknown = self._json["model"].get("unk_token")
         self.specials: dict[str, int] = {
-            token.content: index for index, token in sorted(added.items()) if token.special and token.content != unknown}
+            token.content: index for index, token in sorted(added.items()) if token.special and token.content != unknown
+        }
         self.size = 1 + max([*self.inner.get_vocab(with_added_tokens=True).values(), 0])
         self.bos = _text(config.get("bos_token"))
         self.eos = _text(config.get("eos_token"))
@@ -229,19 +257,31 @@ class Tokenizer:
         return twin
 
     def _twin_error(self, detail: str) -> GoldError:
-        return GoldError("E611", f"control tokens typed in content cannot be kept apart with this tokenizer: {detail}",
-                         where="gold.tokenizer", next="filter rows that contain control tokens in a silver step")
+        return GoldError(
+            "E611",
+            f"control tokens typed in content cannot be kept apart with this tokenizer: {detail}",
+            where="gold.tokenizer",
+            next="filter rows that contain control tokens in a silver step",
+        )
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except ValueError as error:
-        raise GoldError("E603", f"{name} is not JSON: {error}", where="gold.tokenizer",
-                        next="export the tokenizer again; a git-lfs pointer must be downloaded first") from error
+        raise GoldError(
+            "E603",
+            f"{name} is not JSON: {error}",
+            where="gold.tokenizer",
+            next="export the tokenizer again; a git-lfs pointer must be downloaded first",
+        ) from error
     if not isinstance(value, dict) or (name == "tokenizer.json" and "model" not in value):
-        raise GoldError("E603", f"{name} is JSON but not a tokenizer (it starts with {data[:40]!r})",
-                        where="gold.tokenizer", next="point gold.tokenizer at a tokenizer.json of the tokenizers library")
+        raise GoldError(
+            "E603",
+            f"{name} is JSON but not a tokenizer (it starts with {data[:40]!r})",
+            where="gold.tokenizer",
+            next="point gold.tokenizer at a tokenizer.json of the tokenizers library",
+        )
     return value
 
 
@@ -251,8 +291,12 @@ def _build(data: bytes) -> tokenizers.Tokenizer:
     try:
         inner = Inner.from_buffer(data)
     except Exception as error:  # the library raises plain Exception
-        raise GoldError("E603", f"the tokenizers library refuses tokenizer.json: {error}", where="gold.tokenizer",
-                        next="export the tokenizer again with the installed version of tokenizers") from error
+        raise GoldError(
+            "E603",
+            f"the tokenizers library refuses tokenizer.json: {error}",
+            where="gold.tokenizer",
+            next="export the tokenizer again with the installed version of tokenizers",
+        ) from error
     inner.no_truncation()
     inner.no_padding()
     return inner
@@ -275,8 +319,9 @@ def _flatten(batch: list[Any], *, offsets: bool = False) -> Encoded:
         struct.pack_into(f"={len(ids)}i", place, start, *ids)  # 1.5 times as fast as numpy.array
     if not offsets:
         return Encoded(tokens=tokens, at=at)
-    spans = np.concatenate([np.empty((0, 2), np.int64),
-                            *(np.array(encoding.offsets, np.int64).reshape(-1, 2) for encoding in batch)])
+    spans = np.concatenate(
+        [np.empty((0, 2), np.int64), *(np.array(encoding.offsets, np.int64).reshape(-1, 2) for encoding in batch)]
+    )
     return Encoded(tokens=tokens, at=at, starts=spans[:, 0].copy(), ends=spans[:, 1].copy())
 
 

@@ -60,12 +60,19 @@ def _fill(tokens: Int32s, classes: Any, label_mask: Int32s, ids: Any, labels: An
 
 @njit(nogil=True, cache=True)
 def copy_tokens(
-    tokens: Int64s, segments: Int64s, length: Int64s, row: Int64s, column: Int64s, masked: Int64s, label_mask: Int32s,
-    input_ids: Any, labels: Any,
+    tokens: Int64s,
+    segments: Int64s,
+    length: Int64s,
+    row: Int64s,
+    column: Int64s,
+    masked: Int64s,
+    label_mask: Int32s,
+    input_ids: Any,
+    labels: Any,
 ) -> None:
     """Copy piece k to input_ids[row[k], column[k]:] and its labels likewise.
 
-    tokens, segments: addresses of the pieces; masked[k]: how many of its first labels are IGNORE whatever their segment;
+    tokens, segments: addresses of the pieces; masked[k]: how many of its first labels are IGNORE in any case;
     label_mask: -1 for trained segment classes, 0 for others.
     """
     for k in range(length.shape[0]):
@@ -122,13 +129,25 @@ def _copy(source: Any, target: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def fill_packs(
-    packs: Int64s, first: Int64s, document: Int64s, start: Int32s, length: Int32s, part_starts: Int64s, files: Int64s,
-    label_mask: Int32s, pad_id: int, ids: Any, labels: Any, positions: Any, bounds: Int32s, names: Any,
+    packs: Int64s,
+    first: Int64s,
+    document: Int64s,
+    start: Int32s,
+    length: Int32s,
+    part_starts: Int64s,
+    files: Int64s,
+    label_mask: Int32s,
+    pad_id: int,
+    ids: Any,
+    labels: Any,
+    positions: Any,
+    bounds: Int32s,
+    names: Any,
 ) -> int:
     """Fill one row of ids, labels and positions per pack; returns the number of segments, or what is wrong.
 
-    Pieces first[p]..first[p + 1] of pack p are stretches of documents. part_starts: number of the first document of each
-    file; files: addresses, rows tokens' offsets and values, segments' offsets and values, names' offsets and values.
+    Pieces first[p]..first[p + 1] of pack p are stretches of documents. part_starts: number of the first document of
+    each file; files: addresses, its rows being offsets and values of tokens, of segments, of names.
     label_mask: -1 for trained classes, 0 for others. bounds gets where segments begin in the flattened batch; what is
     left of a row is a segment of its own, with the padding. names gets the documents' names, zeros for padding.
     """
@@ -137,8 +156,8 @@ def fill_packs(
     for r in range(packs.shape[0]):
         used = 0
         for q in range(first[packs[r]], first[packs[r] + 1]):
-            n, d = np.int64(length[q]), document[q]
-            if d < 0 or d >= part_starts[-1] or start[q] < 0 or n < 1:
+            n, d, begin = int(length[q]), document[q], int(start[q])
+            if d < 0 or d >= part_starts[-1] or begin < 0 or n < 1:
                 return BEYOND_DOCUMENT
             if used + n > width:
                 return BEYOND_ROW
@@ -147,14 +166,14 @@ def fill_packs(
             at = carray(_pointer(files[0, part] + 4 * row), (2,), np.int32)
             classes = carray(_pointer(files[2, part] + 4 * row), (2,), np.int32)
             name = carray(_pointer(files[4, part] + 4 * row), (2,), np.int32)
-            last = start[q] + n
+            last = begin + n
             if at[0] + last > at[1] or classes[0] + last > classes[1] or name[1] - name[0] != names.shape[1]:
                 return BEYOND_DOCUMENT
-            tokens = carray(_pointer(files[1, part] + 4 * (at[0] + start[q])), (n,), np.int32)
-            kinds = carray(_pointer(files[3, part] + classes[0] + start[q]), (n,), np.uint8)
-            _fill(tokens, kinds, label_mask, ids[r, used:used + n], labels[r, used:used + n])
+            tokens = carray(_pointer(files[1, part] + 4 * (at[0] + begin)), (n,), np.int32)
+            kinds = carray(_pointer(files[3, part] + classes[0] + begin), (n,), np.uint8)
+            _fill(tokens, kinds, label_mask, ids[r, used : used + n], labels[r, used : used + n])
             labels[r, used] = IGNORE  # never trained: what precedes the first token is not here
-            _count_up(positions[r, used:used + n])
+            _count_up(positions[r, used : used + n])
             _copy(carray(_pointer(files[5, part] + name[0]), (names.shape[1],), np.uint8), names[s])
             used += n
             s += 1

@@ -10,8 +10,9 @@ each half 16 lower-case hex digits, most significant first. XXH64 is not cryptog
 withstand someone who constructs collisions. A null is hashed with both seeds inverted, so it equals no value's hash by
 construction.
 Test vectors (tests/kernels/test_hashing.py):
-    record_id("gsm8k", '{"a":1}') = @@V1@@; its item 2 = @@V2@@
-Cost: @@COST@@
+    record_id("gsm8k", '{"a":1}') = 9ce360f0880abbce65e83ee204d59a5f; its item 2 = 882c0b18f1e00d2dfcfa858620156ae4
+Cost: per CPU second, both halves: 3.8 GB of 5,000-byte values, 3.2 of 500-byte, 1.1 of 60-byte, 0.37 of 20-byte ones;
+`record_ids` 1.9-3.2 GB of JSONL from ../shared/data (best of 5-7, shared machine).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _END, _NEWLINE, _THINK, _THOUGHT, _CALL, _ARGUMENTS, _CALLED, _GAP, _TOOLS, _TOO
 @njit(nogil=True, cache=True)
 def _put(out: Bytes, classes: Bytes, at: int, source: Bytes, start: int, end: int, kind: int) -> int:
     """Copy source[start:end] to out[at:]."""
-    text, mark, piece = out[at:at + end - start], classes[at:at + end - start], source[start:end]
+    text, mark, piece = out[at : at + end - start], classes[at : at + end - start], source[start:end]
     for i in range(piece.size):  # over slices: an index that cannot be negative lets the loop become a memcpy
         text[i] = piece[i]
     for i in range(mark.size):
@@ -73,8 +73,9 @@ def _tools(out: Bytes, classes: Bytes, at: int, row: int, tools: Any, text: Byte
 
 
 @njit(nogil=True, cache=True)
-def _document(out: Bytes, classes: Bytes, at: int, d: int, docs: Any, pool: Any, tools: Any, fixed: Any,
-              boundary: Longs) -> int:
+def _document(
+    out: Bytes, classes: Bytes, at: int, d: int, docs: Any, pool: Any, tools: Any, fixed: Any, boundary: Longs
+) -> int:
     """Render document d at `at`; boundary[d] = end of the generation header, from the document's start, or -1."""
     order, doc_at, tool_row, respond, generate = docs
     roles, content, content_at = pool[0], pool[1], pool[2]
@@ -145,7 +146,7 @@ def _size(d: int, docs: Any, pool: Any, tools: Any, size: Longs) -> int:
 
 @njit(nogil=True, cache=True)
 def render_chatml(docs: Any, pool: Any, tools: Any, fixed: Any) -> tuple[Bytes, Bytes, Longs, Longs]:
-    """Return text bytes, class bytes, document offsets and boundaries; see gold/chatml.py for the arguments."""
+    """Return text bytes, class bytes, document offsets and boundaries; see gold/tokenize.py for the arguments."""
     n = docs[1].size - 1
     offsets = np.zeros(n + 1, np.int64)
     boundary = np.empty(n, np.int64)
@@ -163,7 +164,7 @@ def render_chatml(docs: Any, pool: Any, tools: Any, fixed: Any) -> tuple[Bytes, 
 
 @njit(nogil=True, cache=True)
 def _chosen(classes: Bytes, start: int, end: int) -> int:
-    """Class of a token over bytes of several classes: the content it covers, else the end of turn, else the template."""
+    """Class of a token over bytes of several classes: the first content it covers, else end of turn, else template."""
     chosen = classes[start] & _CLASS
     for i in range(start + 1, end):
         kind = classes[i] & _CLASS
@@ -173,8 +174,9 @@ def _chosen(classes: Bytes, start: int, end: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def place(tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Longs, text: Any, limits: Longs,
-          control: Any) -> tuple[Bytes, Bytes, Longs, Longs]:
+def place(
+    tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Longs, text: Any, limits: Longs, control: Any
+) -> tuple[Bytes, Bytes, Longs, Longs]:
     """Locate tokens by comparing their bytes with the text (data, classes, offsets), and class them.
 
     Returns segments, status, tokens that end at or before the document's limit, and tokens over several classes: those
@@ -199,7 +201,7 @@ def place(tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Lo
             differ = np.uint8(0)
             mixed = np.uint8(0)
             owned = first
-            own, here, kinds = piece[start:start + size], data[at:at + size], classes[at:at + size]
+            own, here, kinds = piece[start : start + size], data[at : at + size], classes[at : at + size]
             for i in range(size):
                 differ |= own[i] ^ here[i]
                 mixed |= kinds[i] ^ first
@@ -222,8 +224,9 @@ def place(tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Lo
 
 
 @njit(nogil=True, cache=True)
-def classify(tokens: NDArray[np.int32], token_at: Longs, starts: Longs, ends: Longs, classes: Bytes,
-             control: Any) -> tuple[Bytes, Bytes, Longs]:
+def classify(
+    tokens: NDArray[np.int32], token_at: Longs, starts: Longs, ends: Longs, classes: Bytes, control: Any
+) -> tuple[Bytes, Bytes, Longs]:
     """Segments, status and crossing tokens, as `place` gives them, of tokens whose bytes are starts to ends."""
     n = token_at.size - 1
     segments = np.zeros(tokens.size, np.uint8)
@@ -287,7 +290,7 @@ def count_trained(segments: Bytes, starts: Longs, ends: Longs, trained: Any) -> 
     """How many of segments[starts[i]:ends[i]] are of a class marked in `trained` (bool[256])."""
     out = np.zeros(starts.size, np.int64)
     for i in range(starts.size):
-        for kind in segments[starts[i]:ends[i]]:
+        for kind in segments[starts[i] : ends[i]]:
             out[i] += trained[kind]
     return out
 
@@ -303,11 +306,26 @@ def mask_labels(tokens: NDArray[np.int32], segments: Bytes, trained: Any) -> NDA
 
 def chatml_constants(bos: str) -> tuple[Bytes, Longs]:
     """The fixed texts of ChatML in the order of the indices above, and their offsets."""
-    tools = ("# Tools\n\nThese functions can be called; each is described by a JSON schema in this list:\n<tools>\n",
-             ("\n</tools>\n\nTo call one, write its name and its arguments, as JSON, between these tags:\n<tool_call>\n"
-              '{"name": "function name", "arguments": {"argument": "value"}}\n</tool_call>'))
-    texts = [*(f"<|im_start|>{role}\n" for role in ROLE_CODES), "<|im_end|>", "\n", "<think>\n", "\n</think>\n\n",
-             '<tool_call>\n{"name": ', ', "arguments": ', "}\n</tool_call>", "\n\n", *tools, bos]
+    tools = (
+        "# Tools\n\nThese functions can be called; each is described by a JSON schema in this list:\n<tools>\n",
+        (
+            "\n</tools>\n\nTo call one, write its name and its arguments, as JSON, between these tags:\n<tool_call>\n"
+            '{"name": "function name", "arguments": {"argument": "value"}}\n</tool_call>'
+        ),
+    )
+    texts = [
+        *(f"<|im_start|>{role}\n" for role in ROLE_CODES),
+        "<|im_end|>",
+        "\n",
+        "<think>\n",
+        "\n</think>\n\n",
+        '<tool_call>\n{"name": ',
+        ', "arguments": ',
+        "}\n</tool_call>",
+        "\n\n",
+        *tools,
+        bos,
+    ]
     encoded = [text.encode() for text in texts]
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int64)
     return np.frombuffer(b"".join(encoded), np.uint8), offsets

@@ -6,9 +6,13 @@ What: `scan(rows)` gives a `Tape`: one node per JSON value, in document order, w
 Guarantee: a row is accepted exactly if it is one RFC 8259 value in valid UTF-8, whose objects do not repeat a key (keys
 compared after unescaping), whose strings hold no lone surrogate and which nests at most `max_depth` deep; a byte order
 mark before it is skipped. Any other row has no nodes but a reason (`ERRORS`) and the byte offset of the first fault.
-No row can make the scan raise, recurse, or cost more than linear time.
+No row can make the scan raise or recurse, and its time is linear (for objects of more than 32 keys: unless somebody
+constructs XXH64 collisions).
 
-Cost: @@COST@@
+Cost: 650-2,280 MB per CPU second and core on six files of ../shared/data repeated to 20 MB (chat trees with 16,000 nodes
+per MB at the low end, long documents at the high one), 650 on Chinese text, 140 on arrays of short numbers; best of 7 on
+a shared machine (load 4 on 2 cores). Memory: 42 bytes per node, 0.03-0.7 of the input on those files, 10 times it on the
+arrays of numbers. Compiling takes 12 s once; loading it from numba's cache 0.3 s.
 """
 
 from __future__ import annotations
@@ -93,9 +97,9 @@ def scan(rows: pa.Array, max_depth: int = MAX_DEPTH) -> Tape:
 
 # -- kernels -----------------------------------------------------------------------------------------------------------
 @njit(nogil=True, cache=True)
-def _openings(data: Any) -> int:
+def _openings(data: Any) -> Any:
     """How many bytes are a comma or open an object or array: every node but a row's first follows one of them."""
-    count = 0
+    count: Any = 0
     for lo in range(0, len(data), 8192):  # a narrow sum per block, which LLVM vectorises four times better
         some = np.uint16(0)
         for c in data[lo : lo + 8192]:

@@ -41,7 +41,8 @@ class Named(BaseModel):
     def _has_option(self) -> Named:
         for option in sorted(self.model_fields_set - {"name"}):
             allowed = _OPTIONS[option]
-            if allowed is not None and self.name not in allowed:
+            changed = getattr(self, option) != type(self).model_fields[option].default
+            if changed and allowed is not None and self.name not in allowed:
                 raise ValueError(f"{option} is an option of {', '.join(allowed)}, not of {self.name}")
         return self
 

@@ -81,7 +81,7 @@ def _parsed(name: str) -> str | None:
     try:
         tree = _licensing().parse(_with_aliases(name), validate=False)
         unknown = [key for key in _licensing().unknown_license_keys(tree) if not _REFERENCE.fullmatch(key)]
-    except ExpressionError:
+    except (ExpressionError, IndexError, AssertionError):  # the latter two are how the parser meets misplaced brackets
         return None
     if tree is None or unknown:
         return None

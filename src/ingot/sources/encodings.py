@@ -41,7 +41,7 @@ def known_encoding(name: str) -> str:
     """The codec's own name of an encoding that was declared; E207 when Python has none."""
     try:
         found = codecs.lookup(name).name
-        b"".decode(found)  # refuses codecs between bytes, such as base64
+        b" ".decode(found, "replace")  # refuses codecs between bytes, such as base64
     except LookupError:
         raise SourceError(
             "E207", f"unknown encoding {name!r}", next="use a name like utf-8, cp1252 or shift_jis"

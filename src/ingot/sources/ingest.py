@@ -42,6 +42,13 @@ _COLUMNAR = ("parquet", "arrow_file", "arrow_stream")
 def ingest(lake: Lake, task: Task) -> Json:
     """Op: write the bronze parts of one file. params: see `Arrival.params` in observe."""
     arrival = _Arrival(task.params)
+    try:
+        return _ingest(lake, task, arrival)
+    finally:
+        arrival.close()
+
+
+def _ingest(lake: Lake, task: Task, arrival: _Arrival) -> Json:
     with ThreadPoolExecutor(1) as pool:  # a part is compressed and written while the next one is read
         writer = _Writer(lake, task, arrival, pool)
         for rows in arrival.rows():
@@ -73,6 +80,11 @@ class _Arrival:
         self._stream: Stream | Meter | None = None
 
     def rows(self) -> Iterator[Rows]:
+        if self.params["rows"] is not None and self.sniffed.container != "json_object":
+            raise SourceError(
+                "E208", f"{self.uri!r} has no list {self.params['rows']!r}: it is {self.sniffed.container}, not one object",
+                where=self.uri, next="remove `rows` of this source",
+            )  # fmt: skip
         kind, first = self.sniffed.container, {"line": self.params["first_line"], "byte": self.params["offset"]}
         if kind in _COLUMNAR:
             yield from self._columnar(kind)
@@ -176,9 +188,9 @@ class _Arrival:
         """Columnar files are read by ranges: a remote or compressed one is copied to a temporary file first."""
         if self.sniffed.compression == "plain" and scheme(self.file) is None:
             file = open_raw(self.file, self.uri)
+            self._stream = Meter(file, self.uri)  # hashed whole, through the descriptor that the rows come from
             yield from self._tables(kind, file)
             file.seek(0)
-            self._stream = Meter(file, self.uri)  # hashed whole, through the descriptor that the rows came from
             return
         stream = self._open()
         with tempfile.TemporaryFile() as spool:
@@ -198,6 +210,10 @@ class _Arrival:
         """The sha256 of the bytes that the rows were read from."""
         assert self._stream is not None, "rows() was consumed"
         return self._stream.drain()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
     def describe(self) -> Json:
         sniffed = self.sniffed

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import StepError
-from ingot.steps.answers import reconcile
+from ingot.steps.answers import Asked
 from ingot.steps.functions import Captured, Function, capture, restore
 
 if TYPE_CHECKING:
@@ -55,13 +55,26 @@ class Python:
     def apply(self, table: pa.Table, ctx: StepContext) -> Outcome:
         """Call the function and account for every row."""
         function = _restored(ctx.asset(self.config.digest))
-        shown = f"{ctx.node}, step python ({self.config.function})"
+        where = f"{ctx.node}, step python"
+        asked = Asked(step=self.name, reason="python_filter", shown=self.config.function, where=where, regime=ctx.regime,
+                      evidence={"function": self.config.function})  # fmt: skip
         try:
             answer = function(table, **self.config.args)
         except Exception as error:
             what = f"{type(error).__name__}: {error}".split("\n")[0]
-            raise StepError("E405", f"{self.config.function} raised {what}", where=shown) from error
-        return reconcile(table, answer, step="python", reason="python_filter", shown=shown)
+            raise StepError("E405", f"{self.config.function} raised {what}", where=where) from error
+        return self._outcome(table, answer, asked)
+
+    def _outcome(self, table: pa.Table, answer: Any, asked: Asked) -> Outcome:
+        import pyarrow as pa
+
+        if isinstance(answer, pa.Table):
+            return asked.reconcile(table, answer.replace_schema_metadata(None))
+        mask = answer.combine_chunks() if isinstance(answer, pa.ChunkedArray) else answer
+        if isinstance(mask, pa.BooleanArray) and len(mask) == len(table):
+            return asked.keep(table, mask)
+        what = f"{len(mask)} {mask.type} values" if isinstance(mask, pa.Array) else type(answer).__name__
+        raise asked.error("E412", f"is {what}, for {len(table)} rows", "return a pa.Table, or one boolean per row")
 
 
 @cache

@@ -28,8 +28,8 @@ def problem(query: str) -> str | None:
         return f"is not one SELECT: {tree.get('error_message', 'not understood')}"
     if len(tree["statements"]) != 1:
         return f"holds {len(tree['statements'])} statements"
-    tables: list[str] = []
-    found = _walk(tree["statements"][0]["node"], local=False, tables=tables)
+    seen: Names = []
+    found = _walk(tree["statements"][0]["node"], local=False, seen=seen)
     if found:
         return found
     if tables.count("input") != 1 or len(set(tables)) != len(tables):
@@ -56,10 +56,10 @@ def _functions() -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(moody), frozenset(aggregates)
 
 
-def _walk(tree: Any, *, local: bool, tables: list[str]) -> str | None:
+def _walk(tree: Any, *, local: bool, seen: Names) -> str | None:
     """The first problem below this node. local: inside a subquery over the row's own lists, where anything counts once."""
     if isinstance(tree, list):
-        return next((found for item in tree if (found := _walk(item, local=local, tables=tables))), None)
+        return next((found for item in tree if (found := _walk(item, local=local, seen=seen))), None)
     if not isinstance(tree, dict):
         return None
     kind = tree.get("type")
@@ -68,9 +68,9 @@ def _walk(tree: Any, *, local: bool, tables: list[str]) -> str | None:
         local = source.get("type") == "TABLE_FUNCTION"
         if found := _node(tree, kind, local=local):
             return found
-    if found := _expression(tree, local=local, tables=tables):
+    if found := _expression(tree, local=local, seen=seen):
         return found
-    return next((found for item in tree.values() if (found := _walk(item, local=local, tables=tables))), None)
+    return next((found for item in tree.values() if (found := _walk(item, local=local, seen=seen))), None)
 
 
 def _node(tree: Tree, kind: str, *, local: bool) -> str | None:
@@ -89,7 +89,7 @@ def _node(tree: Tree, kind: str, *, local: bool) -> str | None:
     return None
 
 
-def _expression(tree: Tree, *, local: bool, tables: list[str]) -> str | None:
+def _expression(tree: Tree, *, local: bool, seen: Names) -> str | None:
     """What an expression or a table reference may not be."""
     moody, aggregates = _functions()
     kind, name = tree.get("class") or tree.get("type"), str(tree.get("function_name", "")).lower()

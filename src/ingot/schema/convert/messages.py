@@ -162,8 +162,8 @@ class _Reader:
     def optional(self, here: Cursor, keys: Sequence[str]) -> tuple[pa.StringArray, dict[str, Mask | bool]]:
         """A text under the first of these keys; a value of another type stays an unknown field."""
         found, which = here.first(keys)
-        text = found.kinds() == STRING
-        return found.text(), {key: text & (which == k) for k, key in enumerate(keys) if (which == k).any()}
+        held = np.isin(found.kinds(), (STRING, NULL))
+        return found.text(), {key: held & (which == k) for k, key in enumerate(keys) if (which == k).any()}
 
     def found_calls(self, here: Cursor, rich: Ints) -> tuple[list[Calls], dict[str, Mask | bool]]:
         """Tool calls in members of their own: tool_calls, the older function_call, or the map's path."""
@@ -175,11 +175,10 @@ class _Reader:
             found, label = here.walk(path), ".".join(map(str, path))
             kinds = found.kinds()
             there = np.flatnonzero((kinds != 0) & (kinds != NULL))
-            if not len(there):
-                continue
-            groups += _any_form(found.take(there), rich[there], self.at(rich[there]), label)
-            if len(path) == 1:
-                consumed[str(path[0])] = _lossless(found, (kinds == ARRAY) | (kinds == OBJECT))
+            if len(there):
+                groups += _any_form(found.take(there), rich[there], self.at(rich[there]), label)
+            if len(path) == 1 and (kinds != 0).any():
+                consumed[str(path[0])] = _lossless(found, np.isin(kinds, (ARRAY, OBJECT, NULL)))
         return groups, consumed
 
     def at(self, messages: Ints) -> Fault:
@@ -246,7 +245,7 @@ def _any_form(found: Cursor, owner: Ints, fault: Fault, path: str) -> list[Calls
 
 
 def _lossless(found: Cursor, structured: Mask) -> Mask:
-    """Where our three columns hold all there was; elsewhere the member also stays in meta, verbatim."""
+    """Where our columns hold all there was; elsewhere the member also stays in meta, verbatim."""
     values, source = calls.flatten(found)
     whole: Mask = structured.copy()
     extra = leftover(values, {"id": True, "type": True, "name": True, "arguments": True, "function": True})

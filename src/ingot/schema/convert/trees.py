@@ -59,13 +59,12 @@ def oasst(batch: Batch, id_path: Path | None, paths: str) -> Converted:
     units = np.flatnonzero(split.ok)
     turns = _climb(forest, leaves[batch.ok[forest.unit[leaves]]], units)
     dialogue.check(split, turns, "path", units=split.ok.copy())
-    consumed: Consumed = {"prompt": ~(flat[_parents(split, batch)])}
-    # a flat root is itself a message: its fields are in that message's meta already
-    own = Cursor(split.root.tape, np.where(flat[_parents(split, batch)], -1, split.root.nodes))
+    bare = flat[_parents(split, batch)]
+    consumed: Consumed = {"prompt": ~bare, "text": bare, "role": bare, "replies": bare}
     result = finish(split, {"messages": turns.lists(len(split))}, consumed, id_path, ("message_tree_id",))
-    meta = leftover(own, {"prompt": True, "message_tree_id": True})
-    columns = {**result.columns, "meta": pa.nulls(len(split), pa.string()) if meta is None else meta}
-    return Converted(batch=split, source_id=result.source_id, columns=columns)
+    # a bare root is itself a message: its fields are in that message's meta already
+    meta = pc.if_else(pa.array(bare), pa.scalar(None, pa.string()), result.columns["meta"])
+    return Converted(batch=split, source_id=result.source_id, columns={**result.columns, "meta": meta})
 
 
 def _parents(split: Batch, batch: Batch) -> Ints:

@@ -105,10 +105,10 @@ def _text(array: pa.Array) -> pa.StringArray:
         return _struct(array)
     if is_.is_map(kind):
         return _map(array)
-    if is_.is_list(kind) or is_.is_large_list(kind):
-        return _list(array)
-    if is_.is_fixed_size_list(kind) or is_.is_list_view(kind) or is_.is_large_list_view(kind):
-        return _list(array.cast(pa.large_list(kind.value_type)))
+    # a list view cannot be cast when it has nulls (pyarrow 26), but all kinds flatten and know their lengths
+    lists = (is_.is_list, is_.is_large_list, is_.is_fixed_size_list, is_.is_list_view, is_.is_large_list_view)
+    if any(is_kind(kind) for is_kind in lists):
+        return _joined(to_json(array.flatten()), array, "[", "]")
     if is_.is_null(kind):
         return pa.nulls(len(array), pa.string())
     if is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind):
@@ -184,10 +184,6 @@ def _joined(items: pa.StringArray, array: pa.Array, opening: str, closing: str) 
     lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
     text = pc.binary_join_element_wise(opening, pc.binary_join(lists, ","), closing, "")
     return pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string())) if array.null_count else text
-
-
-def _list(array: pa.Array) -> pa.StringArray:
-    return _joined(to_json(array.flatten()), array, "[", "]")
 
 
 def _map(array: pa.MapArray) -> pa.StringArray:
