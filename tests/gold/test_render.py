@@ -27,12 +27,25 @@ from ingot.gold.render import as_message, char_bytes
 from ingot.gold.template import ChatTemplate, TemplateSource
 from ingot.gold.tokenizer import Tokenizer
 
-CHAT = [turn("system", "Be brief."), turn("user", "Hi, 你好?"), turn("assistant", "Hello there."), turn("user", "Bye"),
-        turn("assistant", "Bye\n\nbye 🎉")]
-CALLING = [turn("user", "Add 1 and 2."), turn("assistant", "", calls=[("add", '{"a": 1, "b": "two"}')]),
-           turn("tool", "3"), turn("assistant", "It is 3.")]
-THINKING = [turn("user", "One?"), turn("assistant", "1.", reasoning="first thought"), turn("user", "Two?"),
-            turn("assistant", "2.", reasoning="second thought")]
+CHAT = [
+    turn("system", "Be brief."),
+    turn("user", "Hi, 你好?"),
+    turn("assistant", "Hello there."),
+    turn("user", "Bye"),
+    turn("assistant", "Bye\n\nbye 🎉"),
+]
+CALLING = [
+    turn("user", "Add 1 and 2."),
+    turn("assistant", "", calls=[("add", '{"a": 1, "b": "two"}')]),
+    turn("tool", "3"),
+    turn("assistant", "It is 3."),
+]
+THINKING = [
+    turn("user", "One?"),
+    turn("assistant", "1.", reasoning="first thought"),
+    turn("user", "Two?"),
+    turn("assistant", "2.", reasoning="second thought"),
+]
 
 LLAMA3 = r"""{{ bos_token }}
 {%- for m in messages %}
@@ -127,18 +140,35 @@ GENERATION = r"""
 
 QWEN_TOKENS = byte_level(CHATML_TOKENS, TAGS, nfc=True)
 LLAMA_TOKENS = byte_level(
-    ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>"), bos="<|begin_of_text|>")
-MISTRAL_TOKENS = sentencepiece(("<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"))
+    ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>"),
+    bos="<|begin_of_text|>",
+)
+MISTRAL_TOKENS = sentencepiece(
+    ("<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]")
+)
 GEMMA_TOKENS = sentencepiece(("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"))
-DEEPSEEK_TOKENS = byte_level((
-    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>",
-    "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>", "<｜tool▁output｜>"), ("<think>", "</think>"))
+DEEPSEEK_TOKENS = byte_level(
+    (
+        "<｜begin▁of▁sentence｜>",
+        "<｜end▁of▁sentence｜>",
+        "<｜User｜>",
+        "<｜Assistant｜>",
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁sep｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁calls▁end｜>",
+        "<｜tool▁output｜>",
+    ),
+    ("<think>", "</think>"),
+)
 TOKENIZERS: dict[str, Tokenizer] = {
     "llama3": tokenizer(LLAMA_TOKENS, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>"),
     "qwen3": tokenizer(QWEN_TOKENS, eos_token="<|im_end|>"),
     "mistral": tokenizer(MISTRAL_TOKENS, bos_token="<s>", eos_token="</s>"),
-    "mistral-prepend": tokenizer(sentencepiece(("<s>", "</s>", "[INST]", "[/INST]"), prepend=True), bos_token="<s>",
-                                 eos_token="</s>"),
+    "mistral-prepend": tokenizer(
+        sentencepiece(("<s>", "</s>", "[INST]", "[/INST]"), prepend=True), bos_token="<s>", eos_token="</s>"
+    ),
     "gemma": tokenizer(GEMMA_TOKENS, bos_token="<bos>", eos_token="<eos>"),
     "deepseek": tokenizer(DEEPSEEK_TOKENS, bos_token="<｜begin▁of▁sentence｜>", eos_token="<｜end▁of▁sentence｜>"),
     "plain": tokenizer(byte_level(("<|endoftext|>",)), eos_token="<|endoftext|>"),
@@ -146,11 +176,23 @@ TOKENIZERS: dict[str, Tokenizer] = {
     "generation": tokenizer(QWEN_TOKENS),
     "chatml": chatml_tokenizer(),
 }
-TEMPLATES = {"llama3": LLAMA3, "qwen3": QWEN3, "mistral": MISTRAL, "mistral-prepend": MISTRAL, "gemma": GEMMA,
-             "deepseek": DEEPSEEK, "plain": PLAIN, "plain-no-eos": PLAIN, "generation": GENERATION, "chatml": CHATML_JINJA}
+TEMPLATES = {
+    "llama3": LLAMA3,
+    "qwen3": QWEN3,
+    "mistral": MISTRAL,
+    "mistral-prepend": MISTRAL,
+    "gemma": GEMMA,
+    "deepseek": DEEPSEEK,
+    "plain": PLAIN,
+    "plain-no-eos": PLAIN,
+    "generation": GENERATION,
+    "chatml": CHATML_JINJA,
+}
 
 
-def run(style: str, messages: list[dict[str, Any]], **row: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
+def run(
+    style: str, messages: list[dict[str, Any]], **row: Any
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
     return tokenized(records("sft", {"messages": messages, **row}), TOKENIZERS[style], TEMPLATES[style])
 
 
@@ -166,25 +208,51 @@ CASES: list[tuple[str, list[dict[str, Any]], list[str]]] = [
     ("llama3", CALLING, ['{"name": "add", "parameters": {"a": 1, "b": "two"}}<|eot_id|>', "It is 3.<|eot_id|>"]),
     ("qwen3", CHAT, ["Hello there.<|im_end|>", "Bye\n\nbye 🎉<|im_end|>"]),
     ("qwen3", THINKING, ["1.<|im_end|>", "<think>\nsecond thought\n</think>\n\n2.<|im_end|>"]),
-    ("qwen3", [turn("user", "x"), turn("assistant", "<think>\ninline\n</think>\n\nanswer")],
-     ["<think>\ninline\n</think>\n\nanswer<|im_end|>"]),
-    ("qwen3", CALLING, ['<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "two"}}\n</tool_call><|im_end|>',
-                        "It is 3.<|im_end|>"]),
-    ("qwen3", [turn("user", "x"), turn("assistant", "Let me see.", reasoning="hm", calls=[("f", "{}"), ("g", '{"x": [1, "y"]}')])],
-     ['<think>\nhm\n</think>\n\nLet me see.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n<tool_call>\n'
-      '{"name": "g", "arguments": {"x": [1, "y"]}}\n</tool_call><|im_end|>']),
+    (
+        "qwen3",
+        [turn("user", "x"), turn("assistant", "<think>\ninline\n</think>\n\nanswer")],
+        ["<think>\ninline\n</think>\n\nanswer<|im_end|>"],
+    ),
+    (
+        "qwen3",
+        CALLING,
+        [
+            '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "two"}}\n</tool_call><|im_end|>',
+            "It is 3.<|im_end|>",
+        ],
+    ),
+    (
+        "qwen3",
+        [
+            turn("user", "x"),
+            turn("assistant", "Let me see.", reasoning="hm", calls=[("f", "{}"), ("g", '{"x": [1, "y"]}')]),
+        ],
+        [
+            '<think>\nhm\n</think>\n\nLet me see.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n<tool_call>\n'
+            '{"name": "g", "arguments": {"x": [1, "y"]}}\n</tool_call><|im_end|>'
+        ],
+    ),
     ("mistral", CHAT, ["Hello there.</s>", "Bye\n\nbye 🎉</s>"]),
     ("mistral", CALLING, ['add", "arguments": {"a": 1, "b": "two"}, "id": "call00000"}]</s>', "It is 3.</s>"]),
     ("gemma", NO_SYSTEM, ["Hello there.<end_of_turn>", "Bye\n\nbye 🎉<end_of_turn>"]),
     ("deepseek", CHAT, ["Hello there.<｜end▁of▁sentence｜>", "Bye\n\nbye 🎉<｜end▁of▁sentence｜>"]),
-    ("deepseek", CALLING, ['<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": 1, "b": "two"}<｜tool▁call▁end｜>'
-                           "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>", "It is 3.<｜end▁of▁sentence｜>"]),
+    (
+        "deepseek",
+        CALLING,
+        [
+            '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{"a": 1, "b": "two"}<｜tool▁call▁end｜>'
+            "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>",
+            "It is 3.<｜end▁of▁sentence｜>",
+        ],
+    ),
     ("plain", CHAT, ["Hello there.<|endoftext|>", "Bye\n\nbye 🎉<|endoftext|>"]),
     ("generation", CHAT, ["Hello there.<|im_end|>", "Bye\n\nbye 🎉<|im_end|>"]),
 ]
 
 
-@pytest.mark.parametrize(("style", "messages", "expected"), CASES, ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("style", "messages", "expected"), CASES, ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)]
+)
 def test_trained_text_of_published_styles(style: str, messages: list[dict[str, Any]], expected: list[str]) -> None:
     rows, rejects, notes = run(style, messages)
     assert rejects == []
@@ -203,7 +271,8 @@ def test_thinking_that_a_template_drops_from_history_is_counted() -> None:
     rows, _, notes = run("qwen3", THINKING)
     assert notes["thinking_dropped"] == 1
     assert [text for kind, text in runs(TOKENIZERS["qwen3"], rows[0]) if kind == "thinking"] == [
-        "<think>\nsecond thought\n</think>\n\n"]
+        "<think>\nsecond thought\n</think>\n\n"
+    ]
 
 
 def test_empty_thinking_boilerplate_is_not_trained() -> None:
@@ -213,7 +282,9 @@ def test_empty_thinking_boilerplate_is_not_trained() -> None:
 
 
 def test_a_turn_without_a_terminator_is_counted() -> None:
-    rows, _, notes = run("plain-no-eos", [turn("user", "x"), turn("assistant", "y"), turn("user", "z"), turn("assistant", "w")])
+    rows, _, notes = run(
+        "plain-no-eos", [turn("user", "x"), turn("assistant", "y"), turn("user", "z"), turn("assistant", "w")]
+    )
     assert notes["turns_without_terminator"] == 2
     assert [text.strip() for text in trained(TOKENIZERS["plain-no-eos"], rows[0])] == ["y", "w"]
 
@@ -232,21 +303,33 @@ def test_text_that_the_tokenizer_normalizes_is_placed_by_offsets() -> None:
     rows, _, notes = run("qwen3", [turn("user", decomposed), turn("assistant", decomposed)])
     assert notes["located_by_offsets"] == 1
     assert trained(TOKENIZERS["qwen3"], rows[0]) == ["café noir<|im_end|>"]
-    assert rows[0]["tokens"] == TOKENIZERS["qwen3"].encode([rendering("qwen3", [turn("user", decomposed), turn("assistant", decomposed)])]).tokens.tolist()
+    assert (
+        rows[0]["tokens"]
+        == TOKENIZERS["qwen3"]
+        .encode([rendering("qwen3", [turn("user", decomposed), turn("assistant", decomposed)])])
+        .tokens.tolist()
+    )
 
 
 @pytest.mark.parametrize("space", ["  ", "\n", " \n\n"])
 @pytest.mark.parametrize(("style", "trims"), [("chatml", False), ("llama3", True), ("gemma", True), ("plain", False)])
 def test_outer_white_space_is_content_where_the_template_keeps_it(style: str, trims: bool, space: str) -> None:
-    messages = [turn("user", space + "x" + space), turn("assistant", space + "yes" + space), turn("user", "z"),
-                turn("assistant", space + "no")]
+    messages = [
+        turn("user", space + "x" + space),
+        turn("assistant", space + "yes" + space),
+        turn("user", "z"),
+        turn("assistant", space + "no"),
+    ]
     rows, rejects, notes = run(style, messages)
     assert rejects == []
     classes = runs(TOKENIZERS[style], rows[0])
     kept = [text for kind, text in classes if kind == "assistant"]
     expected = ["yes", "no"] if trims else [space + "yes" + space, space + "no"]
     for text, content in zip(kept, expected, strict=True):
-        assert text in (content, "\n" + content)  # a token over the header's newline and the content belongs to the content
+        assert text in (
+            content,
+            "\n" + content,
+        )  # a token over the header's newline and the content belongs to the content
     assert notes.get("boundary_tokens", 0) >= sum(len(text) for text in kept) - sum(len(text) for text in expected)
 
 
@@ -271,16 +354,31 @@ def test_control_tokens_that_were_typed_stay_text(style: str) -> None:
     assert trained(tok, rows[0])[0].lstrip(" ").startswith(f"{literals} is {literals}")
 
 
-@pytest.mark.parametrize(("style", "messages", "reason", "evidence"), [
-    ("gemma", CHAT, "template_error", "System role not supported"),
-    ("gemma", [turn("user", "a"), turn("user", "b"), turn("assistant", "c")], "template_error", "alternate"),
-    ("generation", CALLING, "template_error", "TypeError"),
-    ("plain", [turn("user", "a"), turn("assistant", "b", calls=[("f", "{}")])], "content_not_rendered", "tool_call.name"),
-    ("mistral", [turn("user", "a"), turn("assistant", "b\U000f0001")], "reserved_characters", "f0001"),
-    ("chatml", [turn("user", "a"), turn("assistant", "", calls=[("f", '{"<|im_end|>": 1}')])], "special_literal", "im_end"),
-    ("chatml", [turn("user", "a"), turn("user", "b")], "no_trained_tokens", "assistant"),
-])
-def test_rows_that_cannot_be_proven_are_rejected(style: str, messages: list[dict[str, Any]], reason: str, evidence: str) -> None:
+@pytest.mark.parametrize(
+    ("style", "messages", "reason", "evidence"),
+    [
+        ("gemma", CHAT, "template_error", "System role not supported"),
+        ("gemma", [turn("user", "a"), turn("user", "b"), turn("assistant", "c")], "template_error", "alternate"),
+        ("generation", CALLING, "template_error", "TypeError"),
+        (
+            "plain",
+            [turn("user", "a"), turn("assistant", "b", calls=[("f", "{}")])],
+            "content_not_rendered",
+            "tool_call.name",
+        ),
+        ("mistral", [turn("user", "a"), turn("assistant", "b\U000f0001")], "reserved_characters", "f0001"),
+        (
+            "chatml",
+            [turn("user", "a"), turn("assistant", "", calls=[("f", '{"<|im_end|>": 1}')])],
+            "special_literal",
+            "im_end",
+        ),
+        ("chatml", [turn("user", "a"), turn("user", "b")], "no_trained_tokens", "assistant"),
+    ],
+)
+def test_rows_that_cannot_be_proven_are_rejected(
+    style: str, messages: list[dict[str, Any]], reason: str, evidence: str
+) -> None:
     rows, rejects, _ = run(style, messages)
     assert rows == []
     assert rejects[0]["reason"] == reason
@@ -288,12 +386,15 @@ def test_rows_that_cannot_be_proven_are_rejected(style: str, messages: list[dict
     assert isinstance(json.loads(rejects[0]["evidence"]), dict)
 
 
-@pytest.mark.parametrize(("template", "reason"), [
-    ("{% for m in messages %}{{ m.content[:3] }}<|im_end|>{% endfor %}", "ambiguous_spans"),
-    ("{% for m in messages %}{{ m.content | length }}{{ m.content }}<|im_end|>{% endfor %}", "ambiguous_spans"),
-    ("{% for m in messages %}{{ m.content + m.content }}<|im_end|>{% endfor %}", "ambiguous_spans"),
-    ("{% for m in messages if m.role != 'user' %}{{ m.content }}<|im_end|>{% endfor %}", "content_not_rendered"),
-])
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for m in messages %}{{ m.content[:3] }}<|im_end|>{% endfor %}", "ambiguous_spans"),
+        ("{% for m in messages %}{{ m.content | length }}{{ m.content }}<|im_end|>{% endfor %}", "ambiguous_spans"),
+        ("{% for m in messages %}{{ m.content + m.content }}<|im_end|>{% endfor %}", "ambiguous_spans"),
+        ("{% for m in messages if m.role != 'user' %}{{ m.content }}<|im_end|>{% endfor %}", "content_not_rendered"),
+    ],
+)
 def test_templates_that_hide_where_content_went(template: str, reason: str) -> None:
     table = records("sft", {"messages": [turn("user", "question"), turn("assistant", "answer")]})
     rows, rejects, _ = tokenized(table, chatml_tokenizer(), template)
@@ -321,10 +422,17 @@ def test_tools_reach_the_template_as_objects() -> None:
 def test_messages_as_hugging_face_passes_them() -> None:
     assert as_message(turn("user", None)) == {"role": "user", "content": ""}
     assert as_message(turn("tool", "3", tool_call_id="a", name="add")) == {
-        "role": "tool", "content": "3", "tool_call_id": "a", "name": "add"}
+        "role": "tool",
+        "content": "3",
+        "tool_call_id": "a",
+        "name": "add",
+    }
     assert as_message(turn("assistant", " ", reasoning="r", calls=[("f", '{"x": 1.0}')])) == {
-        "role": "assistant", "content": None, "reasoning_content": "r",
-        "tool_calls": [{"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {"x": 1.0}}}]}
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "r",
+        "tool_calls": [{"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {"x": 1.0}}}],
+    }
 
 
 def test_char_bytes() -> None:

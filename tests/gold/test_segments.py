@@ -13,13 +13,16 @@ def names(train_on: tuple[str, ...]) -> set[str]:
     return {CLASS_NAMES[i] for i in np.flatnonzero(trainable(train_on))}
 
 
-@pytest.mark.parametrize(("train_on", "expected"), [
-    (("assistant",), {"assistant", "thinking", "tool_call", "end_of_turn"}),
-    (("content",), {"assistant", "end_of_turn"}),
-    (("thinking",), {"thinking"}),
-    (("tool_call", "end_of_turn"), {"tool_call", "end_of_turn"}),
-    (("assistant", "user"), {"assistant", "thinking", "tool_call", "end_of_turn", "user"}),
-])
+@pytest.mark.parametrize(
+    ("train_on", "expected"),
+    [
+        (("assistant",), {"assistant", "thinking", "tool_call", "end_of_turn"}),
+        (("content",), {"assistant", "end_of_turn"}),
+        (("thinking",), {"thinking"}),
+        (("tool_call", "end_of_turn"), {"tool_call", "end_of_turn"}),
+        (("assistant", "user"), {"assistant", "thinking", "tool_call", "end_of_turn", "user"}),
+    ],
+)
 def test_train_on_names_classes(train_on: tuple[str, ...], expected: set[str]) -> None:
     assert names(train_on) == expected
 

@@ -25,11 +25,14 @@ def test_chatml_is_built_in_and_a_path_is_read(tmp_path: Path) -> None:
     assert resolve_template("chat.jinja", tmp_path, NONE) == TemplateSource(name="chat.jinja", source="{{ messages }}é")
 
 
-@pytest.mark.parametrize(("config", "jinja", "expected"), [
-    ({"chat_template": "A"}, b"", "A"),
-    ({"chat_template": "A"}, b"B", "B"),
-    ({"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}, b"", "D"),
-])
+@pytest.mark.parametrize(
+    ("config", "jinja", "expected"),
+    [
+        ({"chat_template": "A"}, b"", "A"),
+        ({"chat_template": "A"}, b"B", "B"),
+        ({"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}, b"", "D"),
+    ],
+)
 def test_the_tokenizers_own_template(config: dict[str, object], jinja: bytes, expected: str, tmp_path: Path) -> None:
     files = TokenizerFiles(tokenizer=b"{}", config=json.dumps(config).encode(), chat_template=jinja)
     assert resolve_template("tokenizer", tmp_path, files).source == expected
@@ -54,33 +57,42 @@ def test_a_syntax_error_has_its_line() -> None:
 
 
 def test_a_template_cannot_read_the_clock_but_may_do_without() -> None:
-    assert compiled("{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}fixed{% endif %}").render([], None) == "fixed"
+    assert (
+        compiled("{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}fixed{% endif %}").render([], None)
+        == "fixed"
+    )
     with pytest.raises(GoldError) as caught:
         compiled("{{ strftime_now('%d %b %Y') }}").render([], None)
     assert caught.value.code == "E608"
 
 
-@pytest.mark.parametrize(("source", "message"), [
-    ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
-    ("{{ [1, 2] | random }}", "random"),
-    ("{{ lipsum() }}", "undefined"),
-    ("{{ messages.append(1) }}", "not safely callable|unsafe"),
-    ("{{ messages.__class__.__mro__ }}", "unsafe|undefined"),
-    ("{{ None + 'x' }}", "TypeError"),
-])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{{ [1, 2] | random }}", "random"),
+        ("{{ lipsum() }}", "undefined"),
+        ("{{ messages.append(1) }}", "not safely callable|unsafe"),
+        ("{{ messages.__class__.__mro__ }}", "unsafe|undefined"),
+        ("{{ None + 'x' }}", "TypeError"),
+    ],
+)
 def test_refusals_and_forbidden_things_are_the_rows_problem(source: str, message: str) -> None:
     with pytest.raises((TemplateRefusalError, GoldError), match=message):
         compiled(source).render([{"role": "user", "content": "x"}], None)
 
 
-@pytest.mark.parametrize(("source", "expected"), [
-    ("{{ {'b': 'é<', 'a': 1} | tojson }}", '{"b": "é<", "a": 1}'),
-    ("{{ [1] | tojson(indent=1) }}", "[\n 1\n]"),
-    ("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}", "01"),
-    ("a\n    {% if true %}\nb\n    {% endif %}\nc", "a\nb\nc"),
-    ("{{ bos_token }}{{ eos_token }}|{{ tools }}", "|None"),
-    ("{% generation %}x{% endgeneration %}", "x"),
-])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ {'b': 'é<', 'a': 1} | tojson }}", '{"b": "é<", "a": 1}'),
+        ("{{ [1] | tojson(indent=1) }}", "[\n 1\n]"),
+        ("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}", "01"),
+        ("a\n    {% if true %}\nb\n    {% endif %}\nc", "a\nb\nc"),
+        ("{{ bos_token }}{{ eos_token }}|{{ tools }}", "|None"),
+        ("{% generation %}x{% endgeneration %}", "x"),
+    ],
+)
 def test_rendering_is_that_of_hugging_face(source: str, expected: str) -> None:
     assert compiled(source).render([], None) == expected
 
@@ -97,5 +109,8 @@ def test_the_header_and_terminators_are_learnt_from_the_template() -> None:
 def test_bos_and_eos_come_from_the_config_or_from_what_the_file_adds() -> None:
     source = TemplateSource(name="t", source="{{ bos_token }}|{{ eos_token }}")
     data = byte_level(CHATML_TOKENS, bos="<|endoftext|>")
-    assert ChatTemplate(source, tokenizer(data, eos_token={"content": "<|im_end|>"})).render([], None) == "<|endoftext|>|<|im_end|>"
+    assert (
+        ChatTemplate(source, tokenizer(data, eos_token={"content": "<|im_end|>"})).render([], None)
+        == "<|endoftext|>|<|im_end|>"
+    )
     assert ChatTemplate(source, tokenizer(data, bos_token="<|im_start|>")).render([], None) == "<|im_start|>|"

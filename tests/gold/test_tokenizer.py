@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 import huggingface_hub
 import pytest
@@ -15,6 +18,7 @@ from tests.gold.toys import CHATML_TOKENS, TAGS, byte_level, chatml_tokenizer, s
 from ingot.errors import GoldError
 from ingot.gold.tokenizer import Tokenizer, TokenizerFiles, byte_alphabet, load_tokenizer
 
+ROOT = Path(__file__).resolve().parents[2]
 DATA = byte_level(CHATML_TOKENS, TAGS)
 
 
@@ -40,10 +44,12 @@ def test_a_file_a_directory_and_a_path_relative_to_the_config(tmp_path: Path) ->
 
 def test_the_digest_depends_on_every_file() -> None:
     base = TokenizerFiles(tokenizer=b"a", config=b"b", chat_template=b"c")
-    others = [TokenizerFiles(tokenizer=b"x", config=b"b", chat_template=b"c"),
-              TokenizerFiles(tokenizer=b"a", config=b"x", chat_template=b"c"),
-              TokenizerFiles(tokenizer=b"a", config=b"b", chat_template=b"x"),
-              TokenizerFiles(tokenizer=b"ab", config=b"", chat_template=b"c")]
+    others = [
+        TokenizerFiles(tokenizer=b"x", config=b"b", chat_template=b"c"),
+        TokenizerFiles(tokenizer=b"a", config=b"x", chat_template=b"c"),
+        TokenizerFiles(tokenizer=b"a", config=b"b", chat_template=b"x"),
+        TokenizerFiles(tokenizer=b"ab", config=b"", chat_template=b"c"),
+    ]
     assert len({base.digest, *(files.digest for files in others)}) == 5
 
 
@@ -61,7 +67,8 @@ def test_bytes_that_are_no_tokenizer_are_refused(data: bytes) -> None:
 
 
 def test_the_hub_is_asked_for_names_and_its_failure_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def offline(name: str, file: str, revision: str | None) -> str:
         raise LocalEntryNotFoundError("no network and nothing cached")
@@ -88,10 +95,18 @@ def test_optional_files_of_a_hub_model_may_be_absent(tmp_path: Path, monkeypatch
 def test_truncation_and_padding_of_the_file_are_ignored() -> None:
     spec = json.loads(DATA)
     spec["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
-    spec["padding"] = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
-                       "pad_type_id": 0, "pad_token": "<|endoftext|>"}
+    spec["padding"] = {
+        "strategy": "BatchLongest",
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "<|endoftext|>",
+    }
     texts = ["hello world, this is long", "a", ""]
-    assert tokenizer(json.dumps(spec).encode()).encode(texts).at.tolist() == chatml_tokenizer().encode(texts).at.tolist()
+    assert (
+        tokenizer(json.dumps(spec).encode()).encode(texts).at.tolist() == chatml_tokenizer().encode(texts).at.tolist()
+    )
 
 
 def test_specials_are_the_added_tokens_marked_special_and_bos_is_what_the_file_adds() -> None:
@@ -124,7 +139,7 @@ def test_token_bytes_concatenate_to_the_text(rows: list[str]) -> None:
     tok = chatml_tokenizer()
     encoded = tok.encode(rows)
     for i, row in enumerate(rows):
-        ids = encoded.tokens[encoded.at[i]:encoded.at[i + 1]]
+        ids = encoded.tokens[encoded.at[i] : encoded.at[i + 1]]
         assert text_of(tok, ids) == row
         assert ids.tolist() == tok.inner.encode(row, add_special_tokens=False).ids
 
@@ -156,3 +171,42 @@ def test_a_twin_that_cannot_be_built_is_an_error() -> None:
     tok = tokenizer(json.dumps(spec).encode())
     assert b
     assert code(tok.encode_guarded, ["x"]) == "E611"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """scripts/train_tokenizer.py as a module."""
+    spec = importlib.util.spec_from_file_location("train_tokenizer", ROOT / "scripts" / "train_tokenizer.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_training_reads_every_kind_of_file_in_any_order(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_bytes(b'{"k": ["one", {"x": "two"}]}\nnot json\n{"k": "bad \xff byte"}\n')
+    (tmp_path / "a.csv").write_text('h,i\n"x, y",z\n')
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress(b'["three"]', mtime=0))
+    (tmp_path / "d.json.gz").write_bytes(gzip.compress(b'["lost"]', mtime=0)[:-9])
+    (tmp_path / "e.parquet").write_bytes(b"binary")
+    files = sorted(tmp_path.iterdir())
+    expected = ["bad  byte", "h", "i", "not json", "one", "three", "two", "x, y", "z"]
+    assert script.collect([tmp_path]) == script.collect(files[::-1]) == expected
+
+
+def test_training_gives_the_same_bytes_and_a_tokenizer_that_fits_chatml(script: ModuleType) -> None:
+    corpus = ["hello world", "hello there 你好", "1234 \n\n x"] * 2
+    trained = script.train(corpus, 300)
+    assert trained == script.train(corpus, 300)
+    tok = tokenizer(trained.encode())
+    assert list(tok.specials) == script.CONTROL
+    assert all(tok.inner.token_to_id(tag) is not None for tag in script.TAGS)
+    assert text_of(tok, tok.encode(["any text ▁ 🎉\n"]).tokens) == "any text ▁ 🎉\n"
+
+
+def test_the_shipped_tokenizer_is_what_the_script_makes_of_the_examples(script: ModuleType) -> None:
+    shipped = (ROOT / "examples" / "tokenizer.json").read_text(encoding="utf-8")
+    corpus = script.collect(sorted((ROOT / "examples").glob("*/raw")))
+    assert script.train(corpus, script.VOCABULARY) + "\n" == shipped
+    assert tokenizer(shipped.encode()).size <= script.VOCABULARY

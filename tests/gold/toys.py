@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
 from typing import Any
@@ -19,33 +20,49 @@ from ingot.schema.records import record_schema
 
 TEXT = [
     "hello world, this is a test of the tokenizer.\n\nIt has lines,  spaces and numbers like 12345.",
-    "user assistant system tool think name arguments", "你好 世界 🎉 é ü", "def f(x):\n    return x + 1\n",
+    "user assistant system tool think name arguments",
+    "你好 世界 🎉 é ü",
+    "def f(x):\n    return x + 1\n",
 ] * 3
 PATTERN = r" ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def _trained(inner: Inner, specials: tuple[str, ...], tags: tuple[str, ...], alphabet: list[str]) -> Inner:
-    inner.train_from_iterator(TEXT, trainers.BpeTrainer(
-        vocab_size=420, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False))
+    inner.train_from_iterator(
+        TEXT,
+        trainers.BpeTrainer(
+            vocab_size=420, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False
+        ),
+    )
     inner.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in tags])
     return inner
 
 
 @cache
-def byte_level(specials: tuple[str, ...], tags: tuple[str, ...] = (), *, bos: str = "", nfc: bool = False,
-               prefix_space: bool = False) -> bytes:
+def byte_level(
+    specials: tuple[str, ...],
+    tags: tuple[str, ...] = (),
+    *,
+    bos: str = "",
+    nfc: bool = False,
+    prefix_space: bool = False,
+) -> bytes:
     """tokenizer.json of a byte-level BPE; with `bos` its post-processor adds that token."""
     inner = Inner(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=False)])
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=False),
+        ]
+    )
     inner.decoder = decoders.ByteLevel()
     if nfc:
         inner.normalizer = normalizers.NFC()
     inner = _trained(inner, specials, tags, sorted(pre_tokenizers.ByteLevel.alphabet()))
     if bos:
         inner.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, inner.token_to_id(bos))])
+            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, inner.token_to_id(bos))]
+        )
     return inner.to_str().encode()
 
 
@@ -90,23 +107,42 @@ CHATML_JINJA = r"""
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
 
 
-def turn(role: str, content: str | None, *, reasoning: str | None = None, calls: list[tuple[str, str]] | None = None,
-         **more: Any) -> dict[str, Any]:
+def turn(
+    role: str,
+    content: str | None,
+    *,
+    reasoning: str | None = None,
+    calls: list[tuple[str, str]] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
     tool_calls = [{"id": f"call{i:05}", "name": name, "arguments": text} for i, (name, text) in enumerate(calls or [])]
-    return {"role": role, "content": content, "reasoning": reasoning, "tool_calls": tool_calls or None,
-            "tool_call_id": None, "name": None, "parts": None, "meta": None} | more
+    return {
+        "role": role,
+        "content": content,
+        "reasoning": reasoning,
+        "tool_calls": tool_calls or None,
+        "tool_call_id": None,
+        "name": None,
+        "parts": None,
+        "meta": None,
+    } | more
 
 
 def records(regime: str, *rows: dict[str, Any]) -> pa.Table:
     """Records numbered in order: record_id is the row's number."""
     empty = dict.fromkeys(record_schema(regime).names)
     return pa.Table.from_pylist(
-        [empty | {"record_id": f"{i:032x}", "source": "toy", "uri": "toy.jsonl", "line": i + 1} | row
-         for i, row in enumerate(rows)], schema=record_schema(regime))
+        [
+            empty | {"record_id": f"{i:032x}", "source": "toy", "uri": "toy.jsonl", "line": i + 1} | row
+            for i, row in enumerate(rows)
+        ],
+        schema=record_schema(regime),
+    )
 
 
-def tokenized(table: pa.Table, tok: Tokenizer, template: str | None = None,
-              regime: str = "sft") -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
+def tokenized(
+    table: pa.Table, tok: Tokenizer, template: str | None = None, regime: str = "sft"
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
     spec = TokenizeSpec(regime=regime, template=TemplateSource(name="test", source=template))
     tokens, rejects, notes = tokenize_table(table, spec, tok)
     tokens.validate(full=True)
@@ -118,18 +154,18 @@ def tokenized(table: pa.Table, tok: Tokenizer, template: str | None = None,
 def text_of(tok: Tokenizer, ids: Any) -> str:
     """The text that ids stand for, from their bytes."""
     pieces, at = tok.piece
-    return b"".join(pieces[at[i]:at[i + 1]].tobytes() for i in ids).decode()
+    return b"".join(pieces[at[i] : at[i + 1]].tobytes() for i in ids).decode()
 
 
 def runs(tok: Tokenizer, row: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """(class, text) of neighbouring tokens of one class."""
     ids, kinds = np.array(row[prefix + "tokens"], int), np.array(row[prefix + "segments"], int)
     cuts = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(ids)]
-    return [(CLASS_NAMES[kinds[a]], text_of(tok, ids[a:b])) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [(CLASS_NAMES[kinds[a]], text_of(tok, ids[a:b])) for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def trained(tok: Tokenizer, row: dict[str, Any], train_on: tuple[str, ...] = ("assistant",)) -> list[str]:
     """The texts of neighbouring trained tokens."""
     ids, mask = np.array(row["tokens"], int), trainable(train_on)[np.array(row["segments"], int)]
     cuts = [0, *(np.flatnonzero(np.diff(mask.astype(int))) + 1).tolist(), len(ids)]
-    return [text_of(tok, ids[a:b]) for a, b in zip(cuts, cuts[1:], strict=False) if b > a and mask[a]]
+    return [text_of(tok, ids[a:b]) for a, b in itertools.pairwise(cuts) if b > a and mask[a]]

@@ -74,7 +74,7 @@ def test_python_gives_what_yaml_gives(tmp_path: Path, reference: Project) -> Non
     p = ingot.Pipeline("small", regime="sft", base=tmp_path)
     raw = p.source("chat", path="raw/*.jsonl", format="prompt_completion", license="MIT", origin="human")
     share = {"validation": 0.25, "key": "prompt"}
-    clean = p.silver("clean", raw, [ingot.normalize(), ingot.length(min_chars=2), ingot.split(**share)])
+    clean = p.silver("clean", raw, [ingot.normalize(), ingot.length(min_response_chars=2), ingot.split(**share)])
     unique = p.silver("unique", clean, [ingot.exact_dedup()])
     p.gold(unique, tokenizer="tokenizer.json", max_length=64)
     p.run(str(tmp_path / "lake"))

@@ -31,9 +31,9 @@ def test_second_run_executes_nothing(built: Project) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "nodes"),
     [
-        ("min_chars: 2", "min_chars: 20", {"silver.clean"}),
-        ("- normalize\n", "- normalize: {nfkc: true}\n", {"silver.clean"}),
-        ("  - length: {min_chars: 2}\n", "", {"silver.clean"}),
+        ("min_response_chars: 2", "min_response_chars: 20", {"silver.clean"}),
+        ("- normalize\n", "- normalize: {unicode: nfkc}\n", {"silver.clean"}),
+        ("  - length: {min_response_chars: 2}\n", "", {"silver.clean"}),
         ("- exact_dedup\n", "- exact_dedup: {key: prompt}\n", {"silver.unique"}),
         ("validation: 0.25", "validation: 0.5", {"silver.clean"}),
         ("max_length: 64", "max_length: 128", {"gold.train", "gold.validation"}),
@@ -60,16 +60,16 @@ def test_a_config_field_executes_what_depends_on_it(built: Project, old: str, ne
 
 
 def test_a_plan_names_field_values_and_place(built: Project) -> None:
-    built.edit("min_chars: 2", "min_chars: 20")
+    built.edit("min_response_chars: 2", "min_response_chars: 20")
     planned = {node.node: node for node in built.pipeline().plan(str(built.folder / "lake"))}
     (change,) = planned["silver.clean"].changes
-    assert (change.what, change.old, change.new) == ("length.min_chars", "2", "20")
+    assert (change.what, change.old, change.new) == ("length.min_response_chars", "2", "20")
     assert change.where == "ingot.yaml:7:14"
     assert planned["silver.unique"].state == "waits"
 
 
 def test_a_plan_writes_nothing(built: Project) -> None:
-    built.edit("min_chars: 2", "min_chars: 20")
+    built.edit("min_response_chars: 2", "min_response_chars: 20")
     write_jsonl(built.folder / "raw" / "9.jsonl", rows(3, start=900))
     before = built.files(without=())
     built.pipeline().plan(str(built.folder / "lake"))
@@ -79,7 +79,7 @@ def test_a_plan_writes_nothing(built: Project) -> None:
 def test_an_input_byte(built: Project) -> None:
     before = built.digests()
     path = built.folder / "raw" / "1.jsonl"
-    path.write_bytes(path.read_bytes().replace(b"Answer 21", b"Answer 2!", 1))
+    path.write_bytes(path.read_bytes().replace(b"Answer 22", b"Answer 2!", 1))
     ran = executed(built)
     assert ran["bronze.chat"] == 1
     assert ran["silver.clean"] == 1

@@ -17,7 +17,8 @@ from ingot.schema.licenses import ALIASES, check_license
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("MIT", "MIT"), ("mit", "MIT"), ("apache-2.0", "Apache-2.0"), ("Apache2", "Apache-2.0"), ("cc-by-4.0", "CC-BY-4.0"),
+        ("MIT", "MIT"), ("mit", "MIT"), ("apache-2.0", "Apache-2.0"), ("Apache2", "Apache-2.0"),
+        ("cc-by-4.0", "CC-BY-4.0"),
         ("CC BY-SA 4.0", "CC-BY-SA-4.0"), ("openrail", "LicenseRef-openrail"), ("LicenseRef-mine", "LicenseRef-mine"),
         ("mit or apache2", "MIT OR Apache-2.0"), ("(MIT AND cc0)", "MIT AND CC0-1.0"), (" odc-by ", "ODC-By-1.0"),
         ("GPL-3.0-or-later WITH GCC-exception-3.1", "GPL-3.0-or-later WITH GCC-exception-3.1"),

@@ -15,7 +15,11 @@ def node(role, text, *replies, **more):
 
 TREE = node(
     "prompter", "q",
-    node("assistant", "a", node("prompter", "q2", node("assistant", "a2", rank=1), node("assistant", "a3", rank=0)), rank=1),
+    node(
+        "assistant", "a",
+        node("prompter", "q2", node("assistant", "a2", rank=1), node("assistant", "a3", rank=0)),
+        rank=1,
+    ),
     node("assistant", "b", node("prompter", "open"), rank=0),
     node("assistant", "c", rank=None),
     node("prompter", "odd"),
@@ -76,7 +80,9 @@ def test_an_empty_message_rejects_only_the_paths_through_it():
 def test_self_instruct_instances():
     row = {
         "id": "s", "name": "n", "instruction": "i", "is_classification": False,
-        "instances": [{"input": "", "output": "o1"}, {"input": "x", "output": "o2", "note": 1}, {"input": "y", "output": ""}],
+        "instances": [
+            {"input": "", "output": "o1"}, {"input": "x", "output": "o2", "note": 1}, {"input": "y", "output": ""},
+        ],
     }  # fmt: skip
     outcome = conform([row, {"instruction": "i", "instances": []}], "self_instruct")
     assert [said(m) for m in outcome.kept["messages"].to_pylist()] == [

@@ -53,7 +53,9 @@ def test_every_type(array: pa.Array, texts: list[str]) -> None:
 VALUE = st.fixed_dictionaries({
     "text": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]))),
     "number": st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
-    "turns": st.one_of(st.none(), st.lists(st.fixed_dictionaries({"role": st.text('ab"\\\x00\x7f\t'), "n": st.integers(0, 9)}))),
+    "turns": st.one_of(
+        st.none(), st.lists(st.fixed_dictionaries({"role": st.text('ab"\\\x00\x7f\t'), "n": st.integers(0, 9)}))
+    ),
 })  # fmt: skip
 SCHEMA = pa.struct([("text", pa.string()), ("number", pa.float64()),
                     ("turns", pa.list_(pa.struct([("role", pa.string()), ("n", pa.int64())])))])  # fmt: skip

@@ -13,8 +13,8 @@ from ingot.sources.files import discover, fixed_part, is_data
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("raw/b.jsonl", "raw/a.jsonl.gz", "raw/sub/c.csv", "raw/sub/deep/d.parquet", "raw/readme.md", "raw/.hid.json",
-                 "conf/ingot.yaml", "raw/[odd].json"):  # fmt: skip
+    for name in ("raw/b.jsonl", "raw/a.jsonl.gz", "raw/sub/c.csv", "raw/sub/deep/d.parquet", "raw/readme.md",
+                 "raw/.hid.json", "conf/ingot.yaml", "raw/[odd].json"):  # fmt: skip
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
@@ -62,7 +62,7 @@ def test_a_pattern_that_names_nothing_says_what_is_near(tree: Path) -> None:
 
 
 def test_what_is_no_file_is_refused(tree: Path) -> None:
-    os.symlink(tree / "gone", tree / "raw/link.jsonl")
+    (tree / "raw/link.jsonl").symlink_to(tree / "gone")
     with pytest.raises(SourceError, match="a link to nothing") as caught:
         discover("raw/link.jsonl", tree)
     assert caught.value.code == "E202"

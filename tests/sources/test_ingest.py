@@ -45,10 +45,11 @@ def test_a_row_has_its_provenance(bring: Bring, lake: Lake) -> None:
     manifest, rows = bring(b'{"a":1}\r\n\n{"a":"\xff"}', "x/a.jsonl", source_meta='{"by":"me"}')
     assert lake.read_parquet(manifest["parts"][0]["path"]).schema.equals(BRONZE)
     first, second = rows
-    assert {name: first[name] for name in ("source", "license", "origin", "uri", "line", "byte", "container", "raw")} == {
-        "source": "s", "license": "MIT", "origin": "human", "uri": "x/a.jsonl", "line": 1, "byte": 0, "container": "jsonl",
-        "raw": b'{"a":1}',
+    expected = {
+        "source": "s", "license": "MIT", "origin": "human", "uri": "x/a.jsonl", "line": 1, "byte": 0,
+        "container": "jsonl", "raw": b'{"a":1}',
     }  # fmt: skip
+    assert {name: first[name] for name in expected} == expected
     assert first["source_meta"] == '{"by":"me"}'
     assert first["file_sha256"] == manifest["sha256"]
     assert (second["line"], second["byte"], second["raw"]) == (3, 10, b'{"a":"\xff"}')

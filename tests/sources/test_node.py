@@ -180,7 +180,8 @@ def test_sample_rows(base: Path, lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"license": "no such licence"}, {"origin": "aliens"}, {"encoding": "klingon"}, {"encoding": "base64"}, {"container": "xml"},
+    [{"license": "no such licence"}, {"origin": "aliens"}, {"encoding": "klingon"}, {"encoding": "base64"},
+     {"container": "xml"},
      {"paths": "x"}, {"delimiter": ";;"}, {"meta": {"x": float("nan")}}, {"path": []}],
 )  # fmt: skip
 def test_bad_options_are_refused(base: Path, options: dict[str, Any]) -> None:

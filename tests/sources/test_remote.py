@@ -21,8 +21,8 @@ from ingot.sources.ingest import ingest
 from ingot.sources.observe import observe
 from ingot.store.lake import Lake
 
-FILES = {"raw/b.jsonl": b'{"a":1}\n{"a":2}\n', "raw/a.json.gz": gzip.compress(b'[{"a":3}]'), "raw/sub/c.csv": b"x,y\n1,2\n",
-         "raw/readme.md": b"#"}  # fmt: skip
+FILES = {"raw/b.jsonl": b'{"a":1}\n{"a":2}\n', "raw/a.json.gz": gzip.compress(b'[{"a":3}]'),
+         "raw/sub/c.csv": b"x,y\n1,2\n", "raw/readme.md": b"#"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,10 @@ def test_reading(bucket: str, lake: Lake) -> None:
         values = {**base, **{name: getattr(arrival, name) for name in ("file", "sha256", "check", "size")}}
         found += [(row["uri"], row["raw"]) for row in read(lake, ingest(lake, task_of(values)))]
     assert found == [
-        (f"{bucket}/raw/a.json.gz", b'{"a":3}'), (f"{bucket}/raw/b.jsonl", b'{"a":1}'), (f"{bucket}/raw/b.jsonl", b'{"a":2}'),
-        (f"{bucket}/raw/sub/c.csv", b"1,2"), (f"{bucket}/tables/t.parquet", b'{"a":1}'), (f"{bucket}/tables/t.parquet", b'{"a":2}'),
+        (f"{bucket}/raw/a.json.gz", b'{"a":3}'), (f"{bucket}/raw/b.jsonl", b'{"a":1}'),
+        (f"{bucket}/raw/b.jsonl", b'{"a":2}'),
+        (f"{bucket}/raw/sub/c.csv", b"1,2"), (f"{bucket}/tables/t.parquet", b'{"a":1}'),
+        (f"{bucket}/tables/t.parquet", b'{"a":2}'),
     ]  # fmt: skip
     assert observe(refs, {"source": "s"}, cache=seen.cache).arrivals == seen.arrivals
 

@@ -73,6 +73,7 @@ def digest(found: pa.Table) -> str:
 GOLDEN = {
     "sft": table([
         row(1, messages=chat("Hello\r\n", "Hi  \nthere\u200b")), row(2, messages=chat("Hello", "Hi\nthere")),
+        row(7, messages=chat("Hello ", "Hi\n\nthere")),
         row(3, messages=chat("Cafe\u0301 ```py\nx  \n```", "```\n  y  \n```  ")), row(4, messages=chat("\u200b", "empty")),
         row(5, messages=[turn("system", "Be brief."), *chat("Hello", None, "more", "x" * 50)], tools="[]"),
         row(6, messages=[*chat("weather?"), turn("assistant", None, tool_calls=[

@@ -40,8 +40,8 @@ TURN = st.fixed_dictionaries(
 )
 TURNS = st.one_of(st.lists(TURN, max_size=4), VALUE)
 KEYS = (
-    "messages", "conversations", "instruction", "input", "output", "prompt", "completion", "chosen", "rejected", "label",
-    "question", "answer", "problem", "solution", "options", "correct", "tests", "instances", "replies", "role", "text",
+    "messages", "conversations", "instruction", "input", "output", "prompt", "completion", "chosen", "rejected",
+    "label",     "question", "answer", "problem", "solution", "options", "correct", "tests", "instances", "replies", "role", "text",
     "id", "tools", "system", "history", "extra",
 )  # fmt: skip
 ROW = st.dictionaries(st.sampled_from(KEYS), st.one_of(VALUE, TURN, TURNS), max_size=8)
@@ -121,6 +121,8 @@ MAP_PANDALM = {"prompt": ["instruction", "input"], "chosen": "response1", "rejec
 MAP_SVAMP = {"prompt": ["Body", "Question"], "answer": "Answer", "verifier": "math", "id": "ID"}
 MAP_ARENA = {"messages": {"field": "messages", "content": ["content.answer", "content"]}, "id": "uid"}
 
+P3 = "sft/self-instruct/t0_templates/wiki_hop_original_generate_object.jsonl.gz"
+REFUSED = {"empty_response": 54, "wrong_type": 6}
 REAL = [
     ("sft", "sft/gpteacher/codegen-instruct.json.gz", "auto", "alpaca", 4535, {}),
     ("sft", "sft/gpteacher/roleplay-simple-deduped-roleplay-instruct.json.gz", "auto", "alpaca", 1923, {}),
@@ -129,7 +131,7 @@ REAL = [
     ("sft", "sft/llama-factory/glaive_toolcall_zh_demo.json", "auto", "sharegpt", 298, {"tool_result_without_call": 2}),
     ("sft", "sft/llama-factory/reason_tool_use_demo_50.jsonl", "auto", "openai", 50, {}),
     ("sft", "sft/self-instruct/seed_tasks.jsonl", "auto", "self_instruct", 175, {}),
-    ("sft", "sft/self-instruct/t0_templates/wiki_hop_original_generate_object.jsonl.gz", "auto", "prompt_completion", 200, {}),
+    ("sft", P3, "auto", "prompt_completion", 200, {}),
     ("sft", "sft/taskmaster-4/data_00.json.gz", MAP_TASKMASTER, "map", 500, {}),
     ("sft", "sft/sgd/dialogues_001.json.gz", MAP_SGD, "map", 128, {}),
     ("sft", "rlvr/rollouts/tau-bench/gpt-4o-airline.json.gz", {"messages": "traj", "id": "task_id"}, "map", 200, {}),
@@ -141,7 +143,7 @@ REAL = [
     ("preference", "preference/taskmaster-reward/tm3/reward_00.json.gz", MAP_REWARD, "map", 425, {"empty_turn": 75}),
     ("preference", "preference/taskmaster-reward/tm4/reward_00.json", MAP_REWARD, "map", 500, {}),
     # 6 answers are booleans, 54 rows have an empty one
-    ("preference", "annotation/pandalm/testset-v1.json", MAP_PANDALM, "map", 939, {"empty_response": 54, "wrong_type": 6}),
+    ("preference", "annotation/pandalm/testset-v1.json", MAP_PANDALM, "map", 939, REFUSED),
     ("rlvr", "rlvr/gsm8k/train.jsonl.gz", "auto", "gsm8k", 7473, {}),
     ("rlvr", "rlvr/gsm8k/test.jsonl", "auto", "gsm8k", 1319, {}),
     ("rlvr", "rlvr/rllm/train/math/math.json.gz", "auto", "math", 7470, {"no_answer": 4}),

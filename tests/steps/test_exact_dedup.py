@@ -146,7 +146,7 @@ def test_laws(texts: list[list[str | None]], parts: int, rng: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "@sft"), ("preference", "@preference"), ("rlvr", "@rlvr")]
+    ("regime", "expected"), [("sft", "977fc6802d1ecccc02b1975e0c3b228e82f3b54588f31fa809b742c3729430c9"), ("preference", "f0f527c396bdb80361037ed3ca6b4d41afd9d4b72995393be075629508fe0cff"), ("rlvr", "37c4dff01242676c8784b3efd34132c42b75f8147b3ffc804a59f01b46c6abc2")]
 )  # fmt: skip
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise ExactDedup.version with it."""

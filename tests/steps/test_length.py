@@ -87,10 +87,10 @@ def test_laws(texts: list[list[str | None]], cut: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "@sft"), ("preference", "@preference"), ("rlvr", "@rlvr")]
+    ("regime", "expected"), [("sft", "b6baf2b5060feebbdd5a70e2c76eb568dc3cc43a404e0b11e6fddd18f946c731"), ("preference", "57f51224fa5af8892087ee060a10941300000000000000000000000000000000"), ("rlvr", "92b0b18be1ba7454c52be10c1e83db4500000000000000000000000000000000")]
 )  # fmt: skip
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise Length.version with it."""
     assert Length.version == 1
-    outcome = apply(GOLDEN[regime], regime, max_chars=12, max_turns=3, min_prompt_chars=4)
+    outcome = apply(GOLDEN[regime], regime, max_chars=25, max_turns=3, min_prompt_chars=4)
     assert digest(outcome.kept) + digest(outcome.rejects) == expected

@@ -109,7 +109,7 @@ def test_laws(before: pa.Table, cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "@sft"), ("preference", "@preference"), ("rlvr", "@rlvr")]
+    ("regime", "expected"), [("sft", "ba38cecd4857ffeac8cb19f08de581167b4e342742dc6735d42f8b5c0f860add"), ("preference", "2c39ca05d703f401dc7b18ad1d856aa000000000000000000000000000000000"), ("rlvr", "4d9070430add67bbcfc61d96e45b14e800000000000000000000000000000000")]
 )  # fmt: skip
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise Normalize.version with it."""

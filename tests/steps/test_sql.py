@@ -73,8 +73,8 @@ def test_identical_rows_are_told_apart_by_their_place() -> None:
         ("select * from input union all select * from input", "set operation"),
         ("select a.* from input a join input b using (record_id)", "exactly once"),
         ("select 1 as record_id", "exactly once"),
-        ("select * from read_csv('x.csv'), input", "read_csv"), ("select * from 'x.parquet'", "exactly once"),
-        ("select * from input, 'x.parquet' as other", "no table"),
+        ("select * from read_csv('x.csv'), input", "read_csv"), ("select * from 'x.parquet'", "x.parquet"),
+        ("select * from input, 'x.parquet' as other", "x.parquet"),
         ("select 1; select 2", "2 statements"), ("selec 1", "syntax error"),
         ("copy input to 'x.csv'", "SELECT"), ("attach 'x.db'", "SELECT"), ("install httpfs", "SELECT"),
         ("set threads = 4", "SELECT"), ("create table x as from input", "SELECT"),
@@ -125,7 +125,7 @@ def test_what_is_row_by_row_is_let_through() -> None:
     assert problem("select *, (select string_agg(m.content, ' ' order by i) from unnest(messages) with ordinality t(m, i)) from input") is None
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)  # DuckDB starts anew each time
 @given(st.lists(st.text("ab", max_size=4), max_size=6), st.integers(0, 6))
 def test_laws(texts: list[str], cut: int) -> None:
     before = chats(*(chat(text) for text in texts))
@@ -140,4 +140,4 @@ def test_golden() -> None:
     """When this fails on purpose, raise Sql.version with it."""
     assert Sql.version == 1
     outcome = apply("select *, len(messages) as turns from input where len(messages) < 4", GOLDEN["sft"])
-    assert digest(outcome.kept) + digest(outcome.rejects) == "@sft"
+    assert digest(outcome.kept) + digest(outcome.rejects) == "6754ad7bb53e238bb18b9fa744a77d9593608fd444fca8b4221ee03a71b304f3"

@@ -84,10 +84,8 @@ class LakeFacts:
         return [entry for snapshot in self._path() for entry in snapshot.draft.funnel]
 
     def columns(self) -> list[str]:
-        import pyarrow.parquet as pq
-
         parts = self.snapshot.draft.parts
-        return list(pq.read_schema(str(self.lake.store.local(parts[0].path))).names) if parts else []
+        return list(self.lake.parquet_file(parts[0].path).schema_arrow.names) if parts else []
 
     def scan(self, columns: Sequence[str], where: Callable[[Json], bool] | None = None) -> Iterator[pa.Table]:
         for part in self.snapshot.draft.parts:

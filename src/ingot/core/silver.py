@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ingot.core.fingerprint import fingerprint
 from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
 from ingot.core.ops import merge_counts
-from ingot.core.plugins import describe_step
+from ingot.core.plugins import describe_step, step_class
 from ingot.core.task import Json, Task
 from ingot.schema.digest import content_digest, merge_sums
 from ingot.schema.records import SCHEMA_VERSION
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
 DETECT = "ingot.steps.detect:detect_part"
+DETECT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +84,22 @@ class MapNode:
         firsts: dict[tuple[str, str], Part] = {}
         for name, part in parts:
             firsts.setdefault((name, str(part.meta.get("uri", ""))), part)
+        found: dict[tuple[str, str], Json] = {}
         tasks, order = [], []
         for (name, uri), part in firsts.items():
-            body = {"sample": part.digest, "format": self.formats[name], "regime": self.regime}
-            params = {"input": part.path, "format": self.formats[name], "regime": self.regime, "uri": uri}
+            declared = self.formats[name]
+            if declared.get("name") != "auto":
+                found[name, uri] = conform_step(declared)
+                continue
+            body = {"sample": part.digest, "format": declared, "regime": self.regime, "version": DETECT_VERSION}
+            params = {"input": part.path, "format": declared, "regime": self.regime, "uri": uri}
             tasks.append(
                 Task(key=fingerprint(body), op=DETECT, node=self.name, place=f"{folder(self.name)}/formats",
                      label=f"format of {uri or name}", params=params)
             )  # fmt: skip
             order.append((name, uri))
-        results = yield tasks
-        found = dict(zip(order, results, strict=True))
+        results = (yield tasks) if tasks else []
+        found |= dict(zip(order, results, strict=True))
         return {part.path: found[name, str(part.meta.get("uri", ""))] for name, part in parts}
 
 
@@ -179,6 +185,14 @@ class FilterNode:
         op = "ingot.core.ops:apply_part" if gone else "ingot.core.ops:map_part"
         return Task(key=key, op=op, node=self.name, place=f"{folder(self.name)}/parts", label=label("", part),
                     params=params)  # fmt: skip
+
+
+def conform_step(declared: Json) -> Json:
+    """What detection would say of a declared format."""
+    kind = step_class("conform")
+    config = kind.Config(format=declared)
+    shown = str(config.format)
+    return {"step": describe_step(kind(config)), "format": shown, "why": f"declared: {shown}"}
 
 
 def assets_of(steps: Sequence[object]) -> Mapping[str, bytes]:

@@ -6,7 +6,7 @@ engine can do the same from the manifest's part list.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ingot.core.fingerprint import fingerprint
@@ -24,18 +24,16 @@ SHOWN_ID = 12  # hex digits of an id in messages
 
 
 def seal(node: str, pipeline: str, description: Json, inputs: Mapping[str, str], draft: Draft) -> Snapshot:
-    """Give a draft its identity: equal work on equal inputs with equal parts has an equal id."""
-    parts = [part.path for part in draft.parts]
-    body = {"node": node, "describe": description, "inputs": dict(inputs), "digest": draft.digest, "parts": parts}
-    return Snapshot(
-        node=node, pipeline=pipeline, id=fingerprint(body), draft=draft, description=description, inputs=dict(inputs)
+    """Give a draft its identity: the fingerprint of the whole manifest, so that another content is another snapshot."""
+    nameless = Snapshot(
+        node=node, pipeline=pipeline, id="", draft=draft, description=description, inputs=dict(inputs)
     )
+    return replace(nameless, id=fingerprint(to_json(nameless)))
 
 
 def to_json(snapshot: Snapshot) -> Json:
     """The manifest of a snapshot."""
     draft = asdict(snapshot.draft)
-    draft["parts"] = [asdict(part) for part in snapshot.draft.parts]
     return {
         "ingot_manifest": 1,
         "node": snapshot.node,

@@ -33,7 +33,7 @@ from ingot.gold.overflow import Lists, Overflow, overflow_of
 from ingot.gold.segments import trainable
 from ingot.gold.template import TemplateSource, resolve_template
 from ingot.gold.tokenizer import Tokenizer, TokenizerFiles, load_tokenizer
-from ingot.schema.digest import schema_text
+from ingot.schema.digest import content_digest, merge_sums, schema_text
 from ingot.schema.records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -118,18 +118,17 @@ class GoldTokens:
         results = yield [self._task(part) for part in before.parts]
         parts = tuple(Part(path=r["path"], rows=r["rows"], bytes=r["bytes"], digest=r["digest"], rejects=r["rejects"],
                            meta=r["meta"]) for r in results)  # fmt: skip
-        schemas = sorted({r["schema"] for r in results})
+        schemas, sums = sorted({r["schema"] for r in results}), merge_sums([part.digest for part in parts])
         splits: dict[str, Json] = {}
         for part in parts:
             for name, counts in part.meta["splits"].items():
                 mine = splits.setdefault(name, {"rows": 0, "tokens": 0})
                 splits[name] = {key: mine[key] + counts[key] for key in mine}
-        content = {"schema": schemas, "parts": sorted(fingerprint(part.digest) for part in parts)}
         stats = {"regime": self.regime, "splits": dict(sorted(splits.items())),
                  "pad_id": results[0]["pad_id"] if results else 0}  # fmt: skip
         return Draft(
-            parts=parts, rows=sum(part.rows for part in parts), digest=fingerprint(content), schema=" ".join(schemas),
-            funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats, licenses=dict(before.licenses),
+            parts=parts, rows=sum(part.rows for part in parts), digest=content_digest(" ".join(schemas), sums),
+            schema=" ".join(schemas), funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats, licenses=dict(before.licenses),
         )  # fmt: skip
 
     def _task(self, part: Part) -> Task:

@@ -51,8 +51,8 @@ from ingot.kernels.segments import (
     USER,
 )
 
-_OPEN, _CLOSE, _MOST_FIELDS = 0xF0000, 0x100000, 0xF000
-_CONTENT_CLASS = {"system": SYSTEM, "developer": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL_OUTPUT}
+_OPEN, _CLOSE, _MOST_FIELDS = 0xF0000, 0x100000, 0xF000  # private-use planes: a mark's code is the number of its field
+_ROLES = {"system": SYSTEM, "developer": SYSTEM, "user": USER, "assistant": ASSISTANT, "tool": TOOL_OUTPUT}
 _INLINE_THINKING = re.compile(r"(\s*<think>|)((?:(?!<think>).)*?)(</think>)(.*\S.*)", re.DOTALL)
 _BEFORE_THINKING = re.compile(r"\s*<think>\s*$")
 
@@ -129,7 +129,7 @@ class _Marker:
         return out
 
     def _content(self, i: int, message: Message) -> str:
-        kind = _CONTENT_CLASS.get(message["role"], TEMPLATE)
+        kind = _ROLES.get(message["role"], TEMPLATE)
         content: str = message["content"]
         thought = _INLINE_THINKING.fullmatch(content) if self.inline and kind == ASSISTANT else None
         if thought is None:

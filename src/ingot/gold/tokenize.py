@@ -1,7 +1,7 @@
 r"""Records to tokens, with one segment class per token: render, encode, prove (gold/segments.py), cut.
 
-The built-in ChatML is rendered from Arrow columns without a Python loop over rows (`ChatmlPool`), any other template row
-by row (gold/render.py):
+The built-in ChatML is rendered from Arrow columns without a Python loop over rows (`ChatmlPool`), any other template
+row by row (gold/render.py):
 
     <|im_start|>{role}\n{content}<|im_end|>\n                                 every turn
     <think>\n{reasoning}\n</think>\n\n                                         before the content of an assistant turn
@@ -12,8 +12,8 @@ system turn is made when there is none), between <tools> tags in a fixed wording
 A document starts with BOS when the tokenizer itself would add one. JSON of arguments and tools is written as it came.
 
 A preference row's prompt is stored once. Both sides are encoded whole; the prompt's tokens are the longest common
-prefix that lies inside the prompt's text, so that prompt + chosen and prompt + rejected are exactly the tokens of the two
-renderings. A token that crosses the boundary belongs to the response.
+prefix that lies inside the prompt's text, so that prompt + chosen and prompt + rejected are exactly the tokens of the
+two renderings. A token that crosses the boundary belongs to the response.
 
 Cost: see `measure` in benchmarks; without the tokenizer library 150+ MB/s for ChatML on one thread.
 """
@@ -113,7 +113,7 @@ def _order(record_id: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _documents(table: pa.Table, regime: str, order: NDArray[np.int64]) -> tuple[Documents, NDArray[np.int64]]:
-    """The documents of rows in `order`, and which they are: int64[rows, 1] or [rows, 2] (chosen, rejected; -1 absent)."""
+    """The documents of rows in `order`, and which they are: int64[rows, 1] or [rows, 2] (chosen, rejected, or -1)."""
     columns = [whole(table[name]) for name in message_columns(regime)]
     flat = [list_parts(column) for column in columns]
     base = np.cumsum([0, *(len(values) for values, _ in flat)])

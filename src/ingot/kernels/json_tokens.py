@@ -4,8 +4,8 @@ What: each kernel gets (data, i, hi): the buffer, the first byte of the token an
 (OK, or the fault) and the byte after the token, or the byte of the fault. `unescape` decodes a checked string.
 Guarantee: the grammar of RFC 8259; UTF-8 as in table 3-7 of the Unicode standard (no overlong forms, no surrogates, no
 code point above U+10FFFF); no byte at or after `hi` is read; none of them recurses or allocates.
-Cost: part of kernels/tape.py, measured there. Runs of plain ASCII in strings are passed eight bytes at a time. What runs
-once per node is inlined: numba counts references at every call that gets an array, 20 of 50 ns for a number.
+Cost: part of kernels/tape.py, measured there. Runs of plain ASCII in strings are passed eight bytes at a time. What
+runs once per node is inlined: numba counts references at every call that gets an array, 20 of 50 ns for a number.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ mark before it is skipped. Any other row has no nodes but a reason (`ERRORS`) an
 No row can make the scan raise or recurse, and its time is linear (for objects of more than 32 keys: unless somebody
 constructs XXH64 collisions).
 
-Cost: 650-2,280 MB per CPU second and core on six files of ../shared/data repeated to 20 MB (chat trees with 16,000 nodes
-per MB at the low end, long documents at the high one), 650 on Chinese text, 140 on arrays of short numbers; best of 7 on
-a shared machine (load 4 on 2 cores). Memory: 42 bytes per node, 0.03-0.7 of the input on those files, 10 times it on the
+Cost: 650-2,280 MB per CPU second on six files of ../shared/data repeated to 20 MB (chat trees with 16,000 nodes per MB
+at the low end, long documents at the high one), 650 on Chinese text, 140 on arrays of short numbers; best of 7 on a
+shared machine (load 4 on 2 cores). Memory: 42 bytes per node, 0.03-0.7 of the input on those files, 10 times it on the
 arrays of numbers. Compiling takes 12 s once; loading it from numba's cache 0.3 s.
 """
 
@@ -196,13 +196,10 @@ def _scan_row(
             i += 1
             end[node], skip[node] = i, n
             depth -= 1
-            twice = (
-                _duplicate(data, node, n, skip, key_start, key_end, flags, few_starts, few_ends)
-                if keyed and n - node > 2
-                else -1
-            )
-            if twice >= 0:
-                return DUPLICATE, key_start[twice], n
+            if keyed and n - node > 2:  # two members at least
+                twice = _duplicate(data, node, n, skip, key_start, key_end, flags, few_starts, few_ends)
+                if twice >= 0:
+                    return DUPLICATE, key_start[twice], n
 
 
 @njit(nogil=True, cache=True)

@@ -4,8 +4,8 @@ What: a column of nodes is an int64 array, -1 where there is none. Each function
 the same length, or to Arrow strings, so that a format converter is an expression over columns and no row is an object.
 Guarantee: -1 and a node of the wrong kind give -1, null or nothing, never an error. Keys are compared after unescaping;
 source text (`raw`, `rest`) is returned byte for byte. A result beyond 2 GiB of text is refused, not wrapped around.
-Cost: per CPU second on the files named in kernels/tape.py: `member` 6-40 million rows, `raw` 7-9 GB, `rest` 1.6-5.7 GB of
-input, `text` 0.5-1.6 GB of result (0.5 where every few words hold an escape).
+Cost: per CPU second on the files named in kernels/tape.py: `member` 6-40 million rows, `raw` 7-9 GB, `rest` 1.6-5.7 GB
+of input, `text` 0.5-1.6 GB of result (0.5 where every few words hold an escape).
 """
 
 from __future__ import annotations

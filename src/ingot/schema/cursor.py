@@ -1,7 +1,7 @@
 """A cursor: one JSON node per unit in a tape, and the ways to move it and to read what is there, column by column.
 
-Converters ask for many keys of the same objects, most of them absent. An indexed cursor has its members' keys encoded as
-small numbers in one pass, so that each further question costs a comparison of those instead of a walk over the objects.
+Converters ask for many keys of the same objects, most of them absent. An indexed cursor has its members' keys encoded
+as small numbers in one pass, so that each further question costs a comparison of those, not a walk over the objects.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def join(pieces: Sequence[pa.Array], between: str) -> pa.StringArray:
 
 
 def blank(texts: pa.StringArray) -> Mask:
-    """Where a text is null, empty or white space only. Looks at whole texts only where the first byte is white space."""
+    """Where a text is null, empty or white space only; whole texts are read only where they begin with it."""
     lengths = pc.fill_null(pc.binary_length(texts), 0)
     head = pc.fill_null(pc.binary_slice(texts.cast(pa.binary()), 0, 1), b"")
     spacy = pc.is_in(head, value_set=pa.array([b" ", b"\t", b"\n", b"\r", b"\x0b", b"\x0c", b"\xc2", b"\xe2", b"\xe3"]))
@@ -236,8 +236,8 @@ _KEYS = 64  # distinct keys an index can hold
 def _encode_keys(data: Any, key_start: Any, key_end: Any, flags: Any, nodes: Ints, spans: Ints) -> Any:
     """(key number per member node, count), numbered by appearance; spans[k] is where key k is first seen.
 
-    The count is -1 if there are too many keys or an escaped one. Objects of one source repeat their order of keys, so the
-    successor of the last key is tried first.
+    The count is -1 if there are too many keys or an escaped one. Objects of one source repeat their order of keys, so
+    the successor of the last key is tried first.
     """
     codes = np.empty(len(nodes), np.int16)
     after = np.zeros(len(spans) + 1, np.int64)

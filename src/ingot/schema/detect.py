@@ -59,7 +59,7 @@ def detect(sample: pa.Table, regime: str) -> Detected:
     near = f"; nearest: {best[1]}" if best[0] else ""
     raise ConfigError(
         "E111", f"no known format of {regime} fits these rows (fields of the first: {fields}{near})",
-        next="declare it: format: a name from docs/formats.md, or a field map such as {prompt: question, response: answer}",
+        next="declare it: format: NAME (docs/formats.md), or a field map such as {prompt: question, response: answer}",
     )  # fmt: skip
 
 
@@ -147,7 +147,8 @@ _CANDIDATES: dict[str, tuple[_Candidate, ...]] = {
             fits=lambda b: _turns(b.root, CHAT_KEYS, "role", "content", "tool_calls"),
         ),
         _Candidate(
-            name="sharegpt", shape="conversations[].from/value", fits=lambda b: _turns(b.root, CHAT_KEYS, "from", "value")
+            name="sharegpt", shape="conversations[].from/value",
+            fits=lambda b: _turns(b.root, CHAT_KEYS, "from", "value"),
         ),
         _Candidate(
             name="alpaca", shape="instruction and output",

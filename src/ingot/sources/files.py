@@ -1,7 +1,7 @@
 """Which files a source's path names: globs, folders and URLs, in one order, with the names that go into rows.
 
-Guarantee: the answer is sorted and does not depend on the file system's listing order. A row's uri is never a host path:
-it is relative to the folder of the configuration for relative patterns, relative to the pattern's fixed part for
+Guarantee: the answer is sorted and does not depend on the file system's listing order. A row's uri is no host path: it
+is relative to the folder of the configuration for relative patterns, relative to the pattern's fixed part for
 absolute ones, and the URL for URLs. A pattern that names nothing is an error, as is anything that is not a file.
 """
 

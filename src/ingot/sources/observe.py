@@ -5,7 +5,7 @@ that only grew (JSON Lines, not compressed, its old bytes unchanged and ending i
 one for the new bytes; any other change is a new batch of the whole file.
 A stat cache saves hashing: an entry counts when size, mtime, ctime and inode are the same and the file was at rest for
 two seconds when it was recorded (a change within the clock's resolution would show nowhere else).
-Cost: 1.5 GB/s per thread for new files; 10 microseconds for a file in the cache.
+Cost: one sha256 of each new file (1.5 GB/s on one core); one stat of each file in the cache.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ def _arrivals(
             return kept, None
         last = chain[-1]
         new = Arrival(
-            file=ref.file, uri=ref.uri, batch=batch_id(identity, ref.uri, found.whole, last["size"]), sha256=found.whole,
-            check=str(found.tail), size=found.size, offset=last["size"], first_line=last["lines"] + 1,
+            file=ref.file, uri=ref.uri, batch=batch_id(identity, ref.uri, found.whole, last["size"]),
+            sha256=found.whole, check=str(found.tail), size=found.size, offset=last["size"],
+            first_line=last["lines"] + 1,
         )  # fmt: skip
         return [*kept, new], f"grew by {found.size - last['size']:,} bytes"
     whole = Arrival(

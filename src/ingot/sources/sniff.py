@@ -34,8 +34,9 @@ _KEYED = re.compile(rb"\s*(- )?[\w\"'-]+:(\s|$)|\s*- |---\s*$|\s*#")
 _RULE = re.compile(rb"\s*\|?[ \t]*:?-+:?[ \t]*\|[-:| \t]*$")  # the line under the head of a Markdown table
 _FOREIGN = (
     (b"%PDF", "a PDF"), (b"PK\x03\x04", "a ZIP archive (docx, xlsx, pptx, epub)"), (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"), (b"SQLite format 3", "an SQLite database"), (b"Obj\x01", "Avro"), (b"ORC", "ORC"),
-    (b"FEA1", "Feather version 1"), (b"\x7fELF", "a program"), (b"RIFF", "audio or video"), (b"WARC/", "a WARC archive"),
+    (b"\xff\xd8\xff", "a JPEG image"), (b"SQLite format 3", "an SQLite database"), (b"Obj\x01", "Avro"),
+    (b"ORC", "ORC"), (b"FEA1", "Feather version 1"), (b"\x7fELF", "a program"), (b"RIFF", "audio or video"),
+    (b"WARC/", "a WARC archive"),
     (b"\x80\x02", "a pickle"), (b"\x80\x04", "a pickle"), (b"\x80\x05", "a pickle"), (b"<!DOCTYPE", "HTML"),
     (b"<!doctype", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"), (b"\xd0\xcf\x11\xe0", "an old Office file"),
     (b"\x1f\x8b", "gzip inside another compression"), (b"version https://git-lfs", "a Git LFS pointer, not the data"),

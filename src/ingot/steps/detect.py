@@ -1,4 +1,4 @@
-"""Which format an arrival has: as its source declares, or detected once from the first rows of its first part.
+"""Which format an arrival has, detected once from the first rows of its first part when its source says `auto`.
 
 A task of its own, so that the answer is cached, stated (`ingot run` prints it, the manifest keeps it) and the same
 however many parts the arrival has. Cost: one row group of one part per file.
@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from ingot.core.plugins import describe_step
 from ingot.schema.detect import detect
-from ingot.schema.formats import Named, format_name
 from ingot.schema.records import BRONZE
 from ingot.steps.conform import Conform, ConformConfig
 
@@ -20,20 +19,15 @@ if TYPE_CHECKING:
     from ingot.core.task import Json, Task
     from ingot.store.lake import Lake
 
-VERSION = 1
 SAMPLE = 200
 
 
 def detect_part(lake: Lake, task: Task) -> Json:
-    """params: input (first part of an arrival), format (as declared), regime, uri. Result: the `conform` step and why."""
+    """params: input (first part of an arrival), format (auto, with options), regime. Result: the `conform` step and why."""
     config = ConformConfig(format=task.params["format"])
-    if not (isinstance(config.format, Named) and config.format.name == "auto"):
-        why = f"declared: {format_name(config.format)}"
-        return {"step": describe_step(Conform(config)), "format": format_name(config.format), "why": why, "detected": False}
     found = detect(first_rows(lake, task.params["input"]), task.params["regime"])
     named = config.format if found.format is None else config.format.model_copy(update={"name": found.format.name})
-    step = describe_step(Conform(ConformConfig(format=named)))
-    return {"step": step, "format": format_name(named), "why": found.why, "detected": True}
+    return {"step": describe_step(Conform(ConformConfig(format=named))), "format": str(named), "why": found.why}
 
 
 def first_rows(lake: Lake, path: str) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,14 @@ _CLOCKS = frozenset({
 _PLACES = frozenset({"version", "getenv", "current_query", "pragma_version"})
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Tables that a query reads, and the names of its WITH parts."""
+
+    tables: list[str] = field(default_factory=list)
+    parts: set[str] = field(default_factory=set)
+
+
 def problem(query: str) -> str | None:
     """What makes the query more than a row-wise SELECT over `input`; None when nothing does."""
     import duckdb
@@ -28,12 +37,14 @@ def problem(query: str) -> str | None:
         return f"is not one SELECT: {tree.get('error_message', 'not understood')}"
     if len(tree["statements"]) != 1:
         return f"holds {len(tree['statements'])} statements"
-    seen: Names = []
+    seen = Names()
     found = _walk(tree["statements"][0]["node"], local=False, seen=seen)
     if found:
         return found
-    if tables.count("input") != 1 or len(set(tables)) != len(tables):
-        return "must read the table input exactly once, and any other name at most once"
+    if unknown := sorted(set(seen.tables) - seen.parts - {"input"}):
+        return f"reads {unknown[0]!r}, but there is no table besides input"
+    if seen.tables.count("input") != 1 or len(set(seen.tables)) != len(seen.tables):
+        return "must read the table input exactly once, and each WITH part at most once"
     return None
 
 
@@ -64,6 +75,7 @@ def _walk(tree: Any, *, local: bool, seen: Names) -> str | None:
         return None
     kind = tree.get("type")
     if isinstance(kind, str) and kind.endswith("_NODE"):
+        seen.parts.update(part["key"] for part in (tree.get("cte_map") or {}).get("map", []))
         source = tree.get("from_table") or {}
         local = source.get("type") == "TABLE_FUNCTION"
         if found := _node(tree, kind, local=local):
@@ -96,7 +108,7 @@ def _expression(tree: Tree, *, local: bool, seen: Names) -> str | None:
     if tree.get("sample"):
         return "samples rows"
     if kind == "BASE_TABLE":
-        tables.append(str(tree["table_name"]))
+        seen.tables.append(str(tree["table_name"]))
     elif kind == "TABLE_FUNCTION" and tree["function"]["function_name"].lower() not in _ROW_SOURCES:
         return f"reads {tree['function']['function_name']}(), which is not the row"
     elif kind == "WINDOW" and not local:

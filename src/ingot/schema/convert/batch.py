@@ -1,8 +1,8 @@
 """The units of one part on their way to becoming records, their faults, and what a converter hands back.
 
 A unit is what becomes one record: usually the row, in formats with several instances or paths one of those. Every unit
-ends as exactly one kept or one rejected record, so rows + (units - rows) = kept + rejected by construction. A unit's first fault
-is what counts, and it depends on that unit alone, never on how rows are cut into parts.
+ends as exactly one kept or one rejected record, so rows + (units - rows) = kept + rejected by construction. A unit's
+first fault is what counts, and it depends on that unit alone, never on how rows are cut into parts.
 """
 
 from __future__ import annotations

@@ -249,7 +249,9 @@ def kto(batch: Batch, id_path: Path | None) -> Converted:
         lacking = ~listed & ((pair["prompt"].nodes < 0) | (pair["completion"].nodes < 0))
         batch.faults.add_where(
             lacking, "format_mismatch",
-            lambda unit: {"format": "kto", "missing": "messages, or prompt and completion", "fields": batch.root.keys(unit)},
+            lambda unit: {
+                "format": "kto", "missing": "messages, or prompt and completion", "fields": batch.root.keys(unit)
+            },
         )  # fmt: skip
         consumed |= dict.fromkeys(keys, ~listed)
         asked = spoken(batch, pair["prompt"], USER, "prompt", "empty_prompt")
@@ -282,7 +284,9 @@ def transcript(batch: Batch, texts: pa.StringArray, path: str) -> Turns:
     astray = np.array(texts.is_valid()) & (first != offsets[:-1])
     batch.faults.add_where(
         astray, "format_mismatch",
-        lambda u: {"format": "hh", "path": path, "expected": "\\n\\nHuman: at the start", "value": cut(texts[u].as_py())},
+        lambda u: {
+            "format": "hh", "path": path, "expected": "\\n\\nHuman: at the start", "value": cut(texts[u].as_py())
+        },
     )  # fmt: skip
     end = np.append(start[1:], 0)
     last = np.append(unit[1:] != unit[:-1], True) if len(unit) else np.zeros(0, np.bool_)
@@ -299,7 +303,9 @@ def transcript(batch: Batch, texts: pa.StringArray, path: str) -> Turns:
 
 def _find(data: np.ndarray) -> tuple[Ints, Ints, np.ndarray]:
     """(position, length, role) of each mark, by position."""
-    breaks = np.flatnonzero((data[:-1] == 0x0A) & (data[1:] == 0x0A)) if len(data) > 1 else np.zeros(0, np.int64)
+    breaks = np.flatnonzero(data == 0x0A)
+    breaks = breaks[breaks + 1 < len(data)]
+    breaks = breaks[data[breaks + 1] == 0x0A]
     starts, lengths, roles = [], [], []
     for mark, role in _MARKS:
         at = breaks[breaks + len(mark) <= len(data)]

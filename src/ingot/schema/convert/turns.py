@@ -90,7 +90,8 @@ def merge(parts: Sequence[Turns]) -> Turns:
     optional = {name: _concat(parts, name) for name in _OPTIONAL}
     together = Turns(
         unit=unit, role=np.concatenate([part.role for part in parts]),
-        content=pa.concat_arrays([part.content for part in parts]), place=np.concatenate([part.place for part in parts]),
+        content=pa.concat_arrays([part.content for part in parts]),
+        place=np.concatenate([part.place for part in parts]),
         **optional,
     )  # fmt: skip
     return together.take(np.argsort(unit, kind="stable"))

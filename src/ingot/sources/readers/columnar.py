@@ -4,7 +4,7 @@ Guarantee: nothing is rounded or dropped. Integers and decimals keep all digits,
 form, null stays null, timestamps, dates and times are ISO 8601, durations are a number of their unit, binary is base64,
 maps with string keys are objects and other maps lists of {"key", "value"}. JSON has no NaN: a NaN is null (what pandas
 writes for a missing number); an infinity is written as `Infinity`, which the parser rejects with the row as evidence.
-Cost: 0.20 GB/s of JSON on one core for chat records; memory: one batch of about 8 MiB.
+Cost: 0.10 GB/s of JSON on one core (40,000 records of 900 bytes with two turns); memory: one batch of about 8 MiB.
 """
 
 from __future__ import annotations

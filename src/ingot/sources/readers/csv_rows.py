@@ -4,7 +4,7 @@ Guarantee: a record keeps its exact bytes in the file's own encoding, however th
 whose number of fields differs from the header's arrives as the problem row ragged_row. A quote that never closes, or
 closes in the middle of a later line, costs one line: that line is the problem row malformed_quote and reading goes on
 behind it. RFC 4180 with `""` as the escape; a quote inside an unquoted field is text.
-Cost: 0.38 GB/s on one core; memory: one chunk and the unfinished record.
+Cost: 0.32 GB/s on one core (20,000 records of 850 bytes); memory: one chunk and the unfinished record.
 """
 
 from __future__ import annotations

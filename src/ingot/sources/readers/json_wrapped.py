@@ -19,7 +19,8 @@ ROW_KEYS = (
     "Instances", "instances", "examples", "data", "rows", "records", "items", "samples", "trajectory", "questions",
 )  # fmt: skip
 RECORD_KEYS = frozenset({
-    "messages", "conversations", "conversation", "prompt", "instruction", "question", "chosen", "rejected", "completion",
+    "messages", "conversations", "conversation", "prompt", "instruction", "question", "chosen", "rejected",
+    "completion",
 })  # fmt: skip
 CONTEXT_LIMIT = 256 << 10
 MEMBER_LIMIT = 64 << 20
