@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-
 from benchmarks.corpus import Turns, conversations
+from numba import njit
 
 REPLACED, COPIES, BAD = 0.15, 0.05, 0.005
 PLAIN, CRLF, TRAILING, ZERO_WIDTH = range(4)  # how a copy is written

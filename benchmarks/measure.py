@@ -57,25 +57,25 @@ def cpu_now() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
-class Anonymous(threading.Thread):
+class Anonymous:
     """Watches the anonymous memory of this process; `peak` is in MB."""
 
     def __init__(self) -> None:
-        super().__init__(daemon=True)
         self.peak = 0.0
-        self._stop = threading.Event()
-        self.start()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
-    def run(self) -> None:
-        while not self._stop.wait(0.02):
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
             with open("/proc/self/status", encoding="ascii") as status:
                 for line in status:
                     if line.startswith("RssAnon:"):
                         self.peak = max(self.peak, int(line.split()[1]) / 1024)
 
     def stop(self) -> float:
-        self._stop.set()
-        self.join()
+        self._done.set()
+        self._thread.join()
         return self.peak
 
 

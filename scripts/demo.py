@@ -39,8 +39,8 @@ def main() -> None:
     print(f"\n{'=' * 30} once more {'=' * 30}")
     ingot("run", *where)
     ingot("trace", "gold.train[0:0]", *where)
-    print("\nThe lakes are in .demo/. Try: ingot sql \"select source, count(*) from silver.unique group by 1\" "
-          "--lake .demo/sft")  # fmt: skip
+    query = "select source, count(*) from silver.unique group by 1"
+    print(f"\nThe lakes are in .demo/. Try: .venv/bin/ingot sql '{query}' --lake .demo/sft")
 
 
 if __name__ == "__main__":

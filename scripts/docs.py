@@ -86,13 +86,13 @@ def steps() -> str:
 
 def configuration() -> str:
     """The keys of ingot.yaml outside silver."""
-    from ingot.checks import gates
+    from ingot.checks.conditions import GATES
     from ingot.gold.node import GoldConfig
     from ingot.pipeline import File
     from ingot.sources.node import SourceConfig
 
     out = [f"## Top level\n\n{fields(File)}", f"## sources.NAME\n\n{fields(SourceConfig)}", "## gates\n"]
-    out += [f"### {name}\n\n{(model.__doc__ or '').strip()}\n\n{fields(model)}" for name, model in gates.GATES.items()]
+    out += [f"### {name}\n\n{(model.__doc__ or '').strip()}\n\n{fields(model)}" for name, model in GATES.items()]
     return "\n".join([*out, f"## gold\n\n{fields(GoldConfig)}"])
 
 

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.steps.records import GOLDEN, chat, chats, conserved, contents, context, digest, row, same_in_parts, table, turn
+from tests.steps.records import (
+    GOLDEN,
+    chat,
+    chats,
+    conserved,
+    contents,
+    context,
+    digest,
+    row,
+    same_in_parts,
+    table,
+    turn,
+)
 
 from ingot.core.step import Outcome, RowStep
 from ingot.steps.normalize import Normalize, NormalizeConfig

@@ -97,7 +97,7 @@ def _conserved(stage: Stage) -> None:
 
 def _chained(node: str, stages: list[Stage], given: list[int], snapshot: Snapshot) -> None:
     """Each step has the rows that the one before left, from the node's inputs to its parts."""
-    if len(given) == len(snapshot.inputs) and stages[0].rows_in != sum(given):
+    if given and len(given) == len(snapshot.inputs) and stages[0].rows_in != sum(given):
         raise _lost(node, stages[0].step, f"its inputs have {sum(given)} rows, the step saw {stages[0].rows_in}")
     for before, after in pairwise(stages):
         if before.rows_out != after.rows_in:

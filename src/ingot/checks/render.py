@@ -16,32 +16,42 @@ if TYPE_CHECKING:
     from ingot.checks.funnel import Funnel, Stage
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_GLUE = "\x00"
 
 
 def text(funnel: Funnel, width: int) -> str:
     """One line per step: rows in, a bar, rows out, the share that left and why."""
-    most = max([sum(funnel.arrived.values()), *(stage.rows_in + stage.added for stage in funnel.stages), 1])
-    names = [f"  {stage.step}" for stage in funnel.stages] + [stage.node for stage in funnel.stages] + ["arrived"]
-    first = max(len(name) for name in names)
+    stages = _shown(funnel)
+    most = max([sum(funnel.arrived.values()), *(stage.rows_in + stage.added for stage in stages), 1])
+    first = max(len(name) for name in ["arrived", *(f"  {s.step}" for s in stages), *(s.node for s in stages)])
     digits = max(len(f"{most:,}"), 8)
     bar = 20
     indent = first + digits + bar + digits + 14
     room = max(width - indent, 20)
     lines = [f"{'step':<{first}} {'rows in':>{digits}}  {'':<{bar}} {'rows out':>{digits}} {'left':>7}  why"]
+
+    def line(name: str, came: str, went: int, left: str, why: str) -> None:
+        head = f"{name:<{first}} {came:>{digits}}  {_bar(went, most, bar)} {went:>{digits},} {left:>7}  "
+        glued = why.replace(" ", _GLUE).replace("," + _GLUE, ", ")  # a reason and its count stay on one line
+        parts = textwrap.wrap(glued, room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines.extend((head if i == 0 else " " * indent) + part.replace(_GLUE, " ") for i, part in enumerate(parts))
+
     if funnel.arrived:
-        total = sum(funnel.arrived.values())
-        sources = "1 source" if len(funnel.arrived) == 1 else f"{len(funnel.arrived)} sources"
-        lines.append(f"{'arrived':<{first}} {'':>{digits}}  {_bar(total, most, bar)} {total:>{digits},} {'':>7}  {sources}")
+        sources = ", ".join(f"{name} {n:,}" for name, n in _ranked(funnel.arrived))
+        line("arrived", "", sum(funnel.arrived.values()), "", sources)
     node = ""
-    for stage in funnel.stages:
+    for stage in stages:
         if stage.node != node:
             node = stage.node
             lines.append(node)
-        head = f"  {stage.step:<{first - 2}} {stage.rows_in:>{digits},}  {_bar(stage.rows_out, most, bar)} "
-        head += f"{stage.rows_out:>{digits},} {percent(stage.share_left) if stage.left else '–':>7}  "
-        why = textwrap.wrap(_why(stage), room, break_long_words=False, break_on_hyphens=False) or [""]
-        lines += [head + why[0], *(" " * indent + more for more in why[1:])]
+        left = percent(stage.share_left) if stage.left else "–"
+        line(f"  {stage.step}", f"{stage.rows_in:,}", stage.rows_out, left, _why(stage))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _shown(funnel: Funnel) -> list[Stage]:
+    """All stages but those of bronze where every row arrived: they say what the line `arrived` says."""
+    return [s for s in funnel.stages if s.left or s.added or not (funnel.arrived and s.node.startswith("bronze."))]
 
 
 def _bar(rows: int, most: int, width: int) -> str:
@@ -52,9 +62,12 @@ def _bar(rows: int, most: int, width: int) -> str:
 
 
 def _why(stage: Stage) -> str:
-    """Reasons by count, then what was added."""
+    """Reasons by count, then what was added; of a step that lost nothing, what it counted."""
     reasons = [f"{name} {n:,}" for name, n in _ranked(stage.reasons)]
-    return ", ".join([*reasons, *([f"({stage.added:,} added)"] if stage.added else [])])
+    if not reasons and stage.notes:
+        reasons = [f"{name} {n:,}" for name, n in _ranked(stage.notes)[:3]]
+        reasons[0] = f"noted: {reasons[0]}"
+    return ", ".join([*reasons, *([f"{stage.added:,} added"] if stage.added else [])])
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -125,9 +138,9 @@ def _rows(funnel: Funnel) -> list[tuple[str, str, Stage | None, int, int, str]]:
     if funnel.arrived:
         total = sum(funnel.arrived.values())
         rows.append(("arrived", "bronze", None, total, total, _short(_ranked(funnel.arrived), [])))
-    for stage in funnel.stages:
-        reasons = [(name.replace("_", " "), n) for name, n in _ranked(stage.reasons)]
-        note = _short(reasons, [f"{stage.added:,} added"] if stage.added else [])
+    for stage in _shown(funnel):
+        counts = _ranked(stage.reasons) or _ranked(stage.notes)[:2]
+        note = _short([(name.replace("_", " "), n) for name, n in counts], [f"{stage.added:,} added"] if stage.added else [])
         rows.append((stage.step, stage.node, stage, stage.rows_in + stage.added, stage.rows_out, note or "all went on"))
     return rows
 
@@ -136,7 +149,7 @@ def _short(ranked: list[tuple[str, int]], ends: list[str]) -> str:
     """As many counts as fit, largest first, how many more there are, and then `ends`."""
     for count in range(len(ranked), -1, -1):
         shown = [f"{name} {n:,}" for name, n in ranked[:count]]
-        more = [f"{len(ranked) - count} more"] if count < len(ranked) else []
+        more = [f"{len(ranked) - count} others"] if count < len(ranked) else []
         if len(line := " · ".join([*shown, *more, *ends])) <= _ROOM or count == 0:
             return line
     return ""
@@ -146,9 +159,7 @@ def _summary(rows: list[tuple[str, str, Stage | None, int, int, str]]) -> str:
     if not rows:
         return "No step has run yet."
     silver = [row for row in rows if row[1].startswith("silver.")] or rows
-    came, went = rows[0][3], silver[-1][4]
-    share = f" ({percent(went / came)})" if came else ""
-    return f"{went:,} records of {came:,} rows{share}; every row that left has a reason and its evidence"
+    return f"{rows[0][3]:,} rows came, {silver[-1][4]:,} records went on; every row that left has a reason and its evidence"
 
 
 def _head(height: int, title: str, summary: str) -> str:

@@ -1,4 +1,6 @@
-"""`ingot check`: the gates on what the names mean now, and the integrity of every file they need."""
+"""`ingot check`: the gates on what the names mean now and the integrity of every file they need; `ingot explain`: what a
+code or reason means.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingot.cli.common import emit, file_option, lake_option, open_lake, output_option, read_pipeline
+from ingot.cli.common import emit, file_option, lake_option, open_lake, output_option, read_pipeline, table
 from ingot.cli.nodes import all_snapshots, part_table
-from ingot.errors import IngotError
+from ingot.errors import CATALOGUE, REASONS, IngotError
 
 if TYPE_CHECKING:
     from ingot.core.node import Snapshot
@@ -63,3 +65,23 @@ def _verify(lake: Lake, snapshot: Snapshot) -> dict[str, Any]:
     observed = "; ".join(wrong) or f"{len(snapshot.draft.parts)} parts read, content as stated"
     text = f"{'ok    ' if not wrong else 'FAILED'} files of {snapshot.node}: {observed}"
     return {"check": "files", "what": snapshot.node, "passed": not wrong, "observed": observed, "text": text}
+
+
+@click.command(epilog="Examples:  ingot explain E102   ·   ingot explain exact_duplicate   ·   ingot explain")
+@click.argument("code", required=False)
+def explain(code: str | None) -> None:
+    """Explain an error code (E102) or a reject reason (empty_turn); without one, list them all."""
+    if code is None:
+        table(["code", "title"], [[name, entry.title] for name, entry in CATALOGUE.items()])
+        table(["reason", "meaning"], list(REASONS.items()))
+    elif code.upper() in CATALOGUE:
+        entry = CATALOGUE[code.upper()]
+        click.echo(f"{code.upper()}  {entry.title}\n\n  cause:  {entry.cause}\n  remedy: {entry.remedy}")
+    elif code in REASONS:
+        click.echo(f"{code}  (a reason why a row was rejected)\n\n  {REASONS[code]}\n\n  see such rows: ingot rejects --reason {code}")
+    else:
+        import difflib
+
+        close = difflib.get_close_matches(code, [*CATALOGUE, *REASONS], n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else "; `ingot explain` lists all"
+        raise click.UsageError(f"neither an error code nor a reason: {code!r}{hint}")

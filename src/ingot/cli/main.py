@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("ingot.cli.history:diff", "Compare two versions of a node, row by row."),
     "check": ("ingot.cli.check:check", "Judge the gates again and verify the lake's files."),
     "gc": ("ingot.cli.history:gc", "Delete what no name or kept version needs; says first what would go."),
-    "explain": ("ingot.cli.explain:explain", "Explain an error code or a reject reason."),
+    "explain": ("ingot.cli.check:explain", "Explain an error code or a reject reason."),
 }
 
 TRACEBACK = "report it with the output of: INGOT_TRACEBACK=1 ingot ..."

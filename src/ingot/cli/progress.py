@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingot.cli.common import number, seconds
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 PLAIN_EVERY = 5.0
 
@@ -16,20 +20,22 @@ class Progress:
     """Listen to events; use as a context manager."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet, self._bar, self._task = quiet, None, None
+        self.quiet = quiet
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
         self._node, self._total, self._done, self._rows = "", 0, 0, 0
         self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> Progress:
         if not self.quiet and sys.stderr.isatty():
+            from rich import progress
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
 
-            self._bar = Bar(
-                TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[label]}"),
-                console=Console(file=sys.stderr), transient=True,
+            text = progress.TextColumn
+            self._bar = progress.Progress(
+                text("{task.description:<18}"), progress.BarColumn(), progress.MofNCompleteColumn(),
+                text("{task.fields[rate]}"), progress.TimeElapsedColumn(), text("left"), progress.TimeRemainingColumn(),
+                text("{task.fields[label]}"), console=Console(file=sys.stderr), transient=True,
             )  # fmt: skip
             self._bar.start()
         return self

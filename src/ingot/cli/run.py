@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingot.cli.common import emit, file_option, lake_option, lake_place, number, open_lake, output_option, read_pipeline
-from ingot.cli.common import seconds, table  # fmt: skip
+from ingot.cli.common import (  # fmt: skip
+    emit,
+    file_option,
+    lake_option,
+    lake_place,
+    number,
+    open_lake,
+    output_option,
+    read_pipeline,
+    seconds,
+    table,
+)
 
 if TYPE_CHECKING:
     from ingot.core.plan import NodePlan

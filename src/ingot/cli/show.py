@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingot.cli.common import console, emit, file_option, lake_option, number, open_lake, output_option, short, table
-from ingot.cli.nodes import all_snapshots, rejects as rejects_of, rows as rows_of  # fmt: skip
+from ingot.cli.nodes import all_snapshots  # fmt: skip
+from ingot.cli.nodes import rejects as rejects_of
+from ingot.cli.nodes import rows as rows_of
 
 if TYPE_CHECKING:
     from ingot.core.node import Snapshot

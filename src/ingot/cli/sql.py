@@ -40,8 +40,8 @@ def sql(query: str, limit: int, file: str, lake: str | None, output: str) -> Non
                 _view(con, place, snapshot)
         if re.search(r"\brejects\b", query):
             _rejects_view(con, place)
-        answer = con.sql(query)
-        if answer is None:
+        answer: Any = con.sql(query)
+        if answer is None:  # a statement without rows
             return
         names, rows = answer.columns, answer.fetchall()
     except duckdb.Error as error:

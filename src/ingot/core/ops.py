@@ -6,7 +6,7 @@ result carries counts per step and source, so that plans, funnels and gates neve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -193,7 +193,7 @@ def _groups(rows: pa.Table) -> pa.Table:
     return few.sort_by([(name, "ascending") for name in names])
 
 
-def _removed(lake: Lake, removals: list[list[object]]) -> pa.Table:
+def _removed(lake: Lake, removals: list[list[Any]]) -> pa.Table:
     """The removed rows of one part: row, reason, evidence, ascending by row. removals: [path, start, count]."""
-    slices = [lake.open_ipc(str(path)).slice(start, n) for path, start, n in removals]  # type: ignore[arg-type]
+    slices = [lake.open_ipc(path).slice(start, n) for path, start, n in removals]
     return pa.concat_tables(slices).combine_chunks().sort_by("row")

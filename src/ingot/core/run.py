@@ -200,17 +200,16 @@ def gate_error(snapshot: Snapshot, failed: Sequence[Any]) -> GateError:
     """One error for all failed gates of a node, with their offending rows as text."""
     lines = "\n".join(result.text() for result in failed)
     plural = "gate" if len(failed) == 1 else "gates"
-    return GateError("E501", f"{len(failed)} {plural} failed, no ref was moved\n{lines}", 
+    return GateError("E501", f"{len(failed)} {plural} failed, no ref was moved\n{lines}",
                      next=f"ingot rejects {snapshot.node}@{snapshot.id[:12]}")  # fmt: skip
 
 
 def _move(lake: Lake, pipeline: str, report: NodeReport, before: str | None, log: EventLog) -> None:
     """Name the new snapshot; refuse to take over a name that another pipeline uses in this lake."""
-    if not report.moved:
-        return
     old = current(lake, report.node)
     if old is not None and old.pipeline != pipeline:
         raise StoreError("E320", f"{report.node} in this lake belongs to pipeline {old.pipeline!r}, not {pipeline!r}",
                          next="use another lake, or rename the source")  # fmt: skip
     Refs(lake).move(report.node, report.snapshot.id, expect=before)
-    log.emit("ref_moved", node=report.node, id=report.snapshot.id, previous=before)
+    if report.moved:
+        log.emit("ref_moved", node=report.node, id=report.snapshot.id, previous=before)

@@ -8,7 +8,7 @@ key, and a part that a global step does not touch is passed on as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ingot.core.fingerprint import fingerprint
 from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
@@ -122,7 +122,7 @@ class FilterNode:
         """Nothing: every result is in the lake."""
 
     def describe(self) -> Json:
-        steps = [describe_step(step) for step in (self.step, *self.steps)]
+        steps = [describe_step(self.step), *map(describe_step, self.steps)]
         return {"regime": self.regime, "schema": SCHEMA_VERSION, "steps": steps}
 
     def build(self, lake: Lake, inputs: Mapping[str, Snapshot]) -> Rounds:
@@ -192,7 +192,7 @@ def conform_step(declared: Json) -> Json:
     kind = step_class("conform")
     config = kind.Config(format=declared)
     shown = str(config.format)
-    return {"step": describe_step(kind(config)), "format": shown, "why": f"declared: {shown}"}
+    return {"step": describe_step(cast("RowStep", kind(config))), "format": shown, "why": f"declared: {shown}"}
 
 
 def assets_of(steps: Sequence[object]) -> Mapping[str, bytes]:

@@ -66,7 +66,7 @@ class Document:
 
 def _is_key(part: str | int) -> bool:
     """pydantic puts the tags of unions into a location; they are not keys of the file."""
-    return isinstance(part, int) or not part.endswith("]") and not part[:1].isupper() and "-" not in part
+    return isinstance(part, int) or (not part.endswith("]") and not part[:1].isupper() and "-" not in part)
 
 
 def _known_keys(model: Any, loc: tuple[int | str, ...]) -> list[str]:
@@ -94,7 +94,7 @@ def parse_yaml(text: str, name: str) -> Document:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     loader = YAML(typ="rt", pure=True)
-    loader.version = (1, 2)  # type: ignore[assignment]
+    loader.version = (1, 2)
     try:
         _refuse_anchors(text, name)
         node = loader.load(text)

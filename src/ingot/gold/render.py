@@ -385,9 +385,7 @@ class JinjaRenderer:
         """Bytes of the prompt's rendering with the generation header, which must be how the whole begins."""
         head = self._template.render(prompt, tools, generate=True)
         if not text.startswith(head):
-            same = next(
-                (i for i, (a, b) in enumerate(zip(text, head, strict=False)) if a != b), min(len(text), len(head))
-            )
+            same = next((i for i, (a, b) in enumerate(zip(text, head, strict=False)) if a != b), len(text))
             raise _RefusedError("prompt_not_prefix", prompt=head[same : same + 80], whole=text[same : same + 80])
         return len(head.encode())
 

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 4 << 20  # bytes of content per call of the tokenizer: bounds its memory, which is about 100 bytes a token
+_CARRIED = ("record_id", "source", "split")
+_ANSWER = {"sft": (), "preference": (), "rlvr": ("verifier", "answer", "verifier_args")}
 _TRAINED = np.zeros(256, np.bool_)
 _TRAINED[[ASSISTANT, THINKING, TOOL_CALL]] = True
 
@@ -91,15 +93,15 @@ def tokenize_table(
         )
     keep = np.ones(len(order), np.bool_)
     keep[list(problems)] = False
-    kept = table.take(pa.array(order[keep]))
-    columns: dict[str, Any] = {name: kept[name] for name in ("record_id", "source")}
-    columns["split"] = kept["split"] if "split" in table.column_names else pa.array(["train"] * len(kept), pa.string())
+    if "split" not in table.column_names:
+        table = table.append_column("split", pa.repeat(pa.scalar("train"), len(table)))
+    kept = table.select([*_CARRIED, *_ANSWER[spec.regime]]).take(pa.array(order[keep]))
+    columns: dict[str, Any] = {name: kept[name] for name in _CARRIED}
     for name, (starts, ends) in lists.items():
         prefix = f"{name}_" if name else ""
         columns[f"{prefix}tokens"] = _list_array(done.tokens, starts[keep], ends[keep])
         columns[f"{prefix}segments"] = _list_array(done.segments, starts[keep], ends[keep])
-    if spec.regime == "rlvr":
-        columns |= {name: kept[name] for name in ("verifier", "answer", "verifier_args")}
+    columns |= {name: kept[name] for name in _ANSWER[spec.regime]}
     notes.update(rows=len(order), tokens=sum(len(columns[name].values) for name in columns if name.endswith("tokens")))
     return pa.table(columns), _rejects(table, order, problems), {name: n for name, n in sorted(notes.items()) if n}
 
@@ -240,8 +242,9 @@ def _row_problems(
 def _rejects(table: pa.Table, order: NDArray[np.int64], problems: dict[int, Problem]) -> pa.Table:
     """The rejected rows, in output order, with reason and evidence."""
     rows = sorted(problems)
-    taken = table.take(pa.array(order[rows] if rows else [], pa.int64()))
-    columns = {name: taken[name] for name in ("record_id", "source_id", "source", "uri", "line")}
+    names = ["record_id", "source_id", "source", "uri", "line"]
+    taken = table.select(names).take(pa.array(order[rows] if rows else [], pa.int64()))
+    columns = {name: taken[name] for name in names}
     columns["step"] = pa.array(["tokenize"] * len(rows), pa.string())
     columns["reason"] = pa.array([problems[row][0] for row in rows], pa.string())
     columns["evidence"] = pa.array(

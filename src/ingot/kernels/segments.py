@@ -16,10 +16,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ingot.kernels.buffers import load64
+
 PAD, TEMPLATE, SYSTEM, USER, ASSISTANT, THINKING, TOOL_CALL, TOOL_OUTPUT, END_OF_TURN = range(9)
 CLASS_NAMES = ("pad", "template", "system", "user", "assistant", "thinking", "tool_call", "tool_output", "end_of_turn")
 OWNED = 0x80
 _CLASS = 0x7F
+_ALL, _ONES, _OWNS = np.uint64(2**64 - 1), np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 OK, MISMATCH, CONTROL = 0, 1, 2  # status of a document after `locate` and `classify`
 
@@ -174,6 +177,17 @@ def _chosen(classes: Bytes, start: int, end: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _compare(own: Bytes, data: Bytes, classes: Bytes, at: int) -> Any:
+    """Of a token's bytes: do they differ from data[at:], are their classes mixed, is any of them not the template's?"""
+    differ = mixed = typed = np.uint64(0)
+    for i in range(own.size):
+        differ |= np.uint64(own[i] ^ data[at + i])
+        mixed |= np.uint64((classes[at + i] ^ classes[at]) & _CLASS)
+        typed |= np.uint64(~classes[at + i] & OWNED)
+    return differ, mixed, typed
+
+
+@njit(nogil=True, cache=True)
 def place(
     tokens: NDArray[np.int32], token_at: Longs, piece: Bytes, piece_at: Longs, text: Any, limits: Longs, control: Any
 ) -> tuple[Bytes, Bytes, Longs, Longs]:
@@ -197,24 +211,22 @@ def place(
             if size == 0 or at + size > stop:
                 status[d] = MISMATCH
                 break
-            first = classes[at]
-            differ = np.uint8(0)
-            mixed = np.uint8(0)
-            owned = first
-            own, here, kinds = piece[start : start + size], data[at : at + size], classes[at : at + size]
-            for i in range(size):
-                differ |= own[i] ^ here[i]
-                mixed |= kinds[i] ^ first
-                owned &= kinds[i]
+            if size <= 8 and at + 8 <= data.size and start + 8 <= piece.size:
+                keep = _ALL >> np.uint64(64 - 8 * size)
+                differ = (load64(piece, start) ^ load64(data, at)) & keep
+                kinds = load64(classes, at)
+                mixed = (kinds ^ np.uint64(classes[at]) * _ONES) & keep & ~_OWNS
+                typed = ~kinds & _OWNS & keep
+            else:
+                differ, mixed, typed = _compare(piece[start : start + size], data, classes, at)
             if differ:
                 status[d] = MISMATCH
                 break
-            if mixed & _CLASS:
+            segments[t] = classes[at] & _CLASS
+            if mixed:
                 segments[t] = _chosen(classes, at, at + size)
                 crossing[d] += 1
-            else:
-                segments[t] = first & _CLASS
-            if control[tokens[t]] and not owned & OWNED:
+            if control[tokens[t]] and typed:
                 status[d] = CONTROL
             at += size
             inside[d] += at <= limit

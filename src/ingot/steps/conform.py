@@ -3,8 +3,8 @@
 Guarantee: every row ends as kept or rejected records, rows + added = kept + rejected; a row's result depends on that
 row alone. Unknown fields are in `meta`, byte for byte.
 Cost, JSON scanning included, on one core of a loaded machine (32 MB of rows resampled from real files, best of three,
-CPU time): alpaca rows of 459 bytes 166 MB/s, openai of 494 bytes 188 MB/s and of 1.8 kB 373 MB/s, sharegpt with calls and
-tools 157 MB/s, HH transcripts 135 MB/s. A rejected row costs some Python; trees and delimited records are slower.
+CPU time): alpaca rows of 459 bytes 166 MB/s, openai of 494 bytes 188 MB/s and of 1.8 kB 373 MB/s, sharegpt with calls
+and tools 157 MB/s, HH transcripts 135 MB/s. A rejected row costs some Python; trees and delimited records are slower.
 """
 
 from __future__ import annotations

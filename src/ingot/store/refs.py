@@ -62,6 +62,7 @@ class Refs:
             raise StoreError("E307", f"{new_id!r} is not a snapshot id", where=node)
         line, content = self._line(node)
         if line and line.id == new_id:
+            self._record(node, line)  # the writer that set it may have died before it wrote the log
             return
         if (line.id if line else None) != expect:
             raise self._lost(node, expect, line)
