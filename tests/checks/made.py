@@ -22,8 +22,17 @@ def entry(step: str, rows_in: int, rows_out: int, **more: Any) -> dict[str, Any]
     return {"step": step, **counts, "sources": sources}
 
 
-def snapshot(node: str, rows: int, funnel: Sequence[dict[str, Any]] = (), inputs: Sequence[str] = (), **draft: Any) -> Snapshot:
-    made = Draft(parts=draft.pop("parts", ()), rows=rows, digest=draft.pop("digest", "d"), schema="", funnel=tuple(funnel), **draft)
+def snapshot(
+    node: str, rows: int, funnel: Sequence[dict[str, Any]] = (), inputs: Sequence[str] = (), **draft: Any
+) -> Snapshot:
+    made = Draft(
+        parts=draft.pop("parts", ()),
+        rows=rows,
+        digest=draft.pop("digest", "d"),
+        schema="",
+        funnel=tuple(funnel),
+        **draft,
+    )
     return Snapshot(node=node, pipeline="p", id="0" * 32, draft=made, description={"regime": "sft"},
                     inputs=dict.fromkeys(inputs, "x"))  # fmt: skip
 
@@ -60,12 +69,18 @@ def stored(lake: Lake, parts: Sequence[pa.Table], rejected: pa.Table | None = No
             n = len(rejected)
             evidence = pa.array(['{"chars":9}'] * n, pa.string())
             rejects = f"silver/clean/parts/{i}-rejects.parquet"
-            lake.write_parquet(rejects, reject_table(rejected, "length", pa.array(["too_long_made"] * n, pa.string()), evidence))
+            lake.write_parquet(
+                rejects, reject_table(rejected, "length", pa.array(["too_long_made"] * n, pa.string()), evidence)
+            )
         meta = {name: value_counts(rows, name) for name in ("source", "license")}
         made.append(Part(path=path, rows=len(rows), bytes=size, digest=content_sums(rows), rejects=rejects, meta=meta))
     whole = pa.concat_tables(parts) if parts else table([])
     gone = 0 if rejected is None else len(rejected)
-    funnel = [entry("length", len(whole) + gone, len(whole), rejected=gone, reasons={"too_long_made": gone} if gone else {})]
+    funnel = [
+        entry("length", len(whole) + gone, len(whole), rejected=gone, reasons={"too_long_made": gone} if gone else {})
+    ]
     digest = str(content_sums(whole))
-    node = snapshot("silver.clean", len(whole), funnel, parts=tuple(made), digest=digest, licenses=value_counts(whole, "license"))
+    node = snapshot(
+        "silver.clean", len(whole), funnel, parts=tuple(made), digest=digest, licenses=value_counts(whole, "license")
+    )
     return {"silver.clean": node}

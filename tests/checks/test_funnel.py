@@ -38,7 +38,10 @@ def test_stages_in_the_order_of_work() -> None:
     [
         (entry("s", 10, 8, rejected=1, reasons={"x": 1}), "10 rows came, 9 are accounted for"),
         (entry("s", 10, 9, rejected=1, reasons={"x": 2}), "the reasons name 2"),
-        (entry("s", 10, 9, rejected=1, reasons={"x": 1}, sources={"a": {"rows_in": 10, "rows_out": 10}}), "rows_out is 9"),
+        (
+            entry("s", 10, 9, rejected=1, reasons={"x": 1}, sources={"a": {"rows_in": 10, "rows_out": 10}}),
+            "rows_out is 9",
+        ),
         (entry("s", 10, 10, sources={"a": {"rows_in": 10, "rows_out": 9}}), "of source 'a'"),
     ],
 )
@@ -99,7 +102,15 @@ def test_svg_is_well_formed_self_contained_and_complete() -> None:
     picture = render_svg(build(pipeline()), title="Rows <of> a & b")
     root = ET.fromstring(picture)
     words = " ".join(text.text or "" for text in root.iter(f"{SVG}text"))
-    for part in ("Rows <of> a & b", "conform", "silver.unique", "40 left, 33.3 %", "exact duplicate 40", "went on", "130"):
+    for part in (
+        "Rows <of> a & b",
+        "conform",
+        "silver.unique",
+        "40 left, 33.3 %",
+        "exact duplicate 40",
+        "went on",
+        "130",
+    ):
         assert part in words
     assert "prefers-color-scheme: dark" in picture
     assert not any(word in picture for word in ("http://fonts", "url(http", "<script", "<image", "@import"))
@@ -131,13 +142,19 @@ def test_bronze_steps_show_only_when_they_lost_rows() -> None:
     assert "ingest" in render_text(build(nodes))
 
 
-@pytest.mark.parametrize(("share", "text"), [(0, "0.0 %"), (0.0001, "<0.1 %"), (0.025, "2.5 %"), (0.9999, ">99.9 %"), (1, "100.0 %")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0.0 %"), (0.0001, "<0.1 %"), (0.025, "2.5 %"), (0.9999, ">99.9 %"), (1, "100.0 %")]
+)
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=6
+    )
+)
 def test_whatever_the_numbers_both_pictures_come_out(steps: list[tuple[int, int, int, int]]) -> None:
     stages, rows = [], 100
     for i, (rejected, merged, added, notes) in enumerate(steps):
@@ -145,7 +162,18 @@ def test_whatever_the_numbers_both_pictures_come_out(steps: list[tuple[int, int,
         join = min(merged, rows + added - gone)
         reasons = {k: v for k, v in {"bad": gone, "same": join}.items() if v}
         left = rows + added - gone - join
-        stages.append(entry(f"step{i}", rows, left, rejected=gone, merged=join, added=added, reasons=reasons, notes={"n": notes} if notes else {}))
+        stages.append(
+            entry(
+                f"step{i}",
+                rows,
+                left,
+                rejected=gone,
+                merged=join,
+                added=added,
+                reasons=reasons,
+                notes={"n": notes} if notes else {},
+            )
+        )
         rows = left
     funnel = one(*stages)
     assert isinstance(funnel.stages[0], Stage)

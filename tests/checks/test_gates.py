@@ -35,7 +35,14 @@ def judge(lake: Lake, name: str, options: Any = None, *, node: str = "silver.uni
 
 @pytest.mark.parametrize(
     ("options", "passed"),
-    [(80, True), (81, False), ({"max": 80}, True), ({"max": 79}, False), ({"min": 1, "max": 100}, True), ({"min": 0}, True)],
+    [
+        (80, True),
+        (81, False),
+        ({"max": 80}, True),
+        ({"max": 79}, False),
+        ({"min": 1, "max": 100}, True),
+        ({"min": 0}, True),
+    ],
 )
 def test_rows(lake: Lake, options: Any, passed: bool) -> None:
     result = judge(lake, "rows", options)
@@ -71,7 +78,9 @@ def test_rejected_of_a_step_that_did_not_run_fails(lake: Lake) -> None:
 
 
 def test_rejected_shows_the_rows(lake: Lake) -> None:
-    nodes = stored(lake, [table([row(1, messages=chat("a"))])], rejected=table([row(i, messages=chat("b")) for i in range(20, 40)]))
+    nodes = stored(
+        lake, [table([row(1, messages=chat("a"))])], rejected=table([row(i, messages=chat("b")) for i in range(20, 40)])
+    )
     result = judge(lake, "rejected", {"max": 0.5, "per": "source"}, node="silver.clean", nodes=nodes)
     assert not result.passed
     assert len(result.rows) == 10
@@ -89,7 +98,13 @@ def test_licenses(lake: Lake) -> None:
 
 def test_licenses_show_the_rows_and_open_only_their_parts(lake: Lake) -> None:
     fine = table([row(1, messages=chat("a"))])
-    bad = table([row(2, messages=chat("a"), license=None), row(3, messages=chat("a")), row(4, messages=chat("a"), license="GPL-3.0-only")])
+    bad = table(
+        [
+            row(2, messages=chat("a"), license=None),
+            row(3, messages=chat("a")),
+            row(4, messages=chat("a"), license="GPL-3.0-only"),
+        ]
+    )
     nodes = stored(lake, [fine, bad])
     (lake.store.local(nodes["silver.clean"].draft.parts[0].path)).unlink()
     result = judge(lake, "licenses", ["MIT"], node="silver.clean", nodes=nodes)
@@ -110,7 +125,10 @@ def test_licence_expressions(license: str, allow: set[str], expected: bool) -> N
 
 
 def test_duplicates_name_the_row_they_repeat(lake: Lake) -> None:
-    parts = [table([row(1, messages=chat("a", "b")), row(2, messages=chat("c"))]), table([row(3, messages=chat("a ", "b")), row(4, messages=chat("a", "c"))])]
+    parts = [
+        table([row(1, messages=chat("a", "b")), row(2, messages=chat("c"))]),
+        table([row(3, messages=chat("a ", "b")), row(4, messages=chat("a", "c"))]),
+    ]
     nodes = stored(lake, parts)
     result = judge(lake, "duplicates", node="silver.clean", nodes=nodes)
     assert not result.passed
@@ -129,13 +147,25 @@ def test_scans_are_remembered_by_content(lake: Lake) -> None:
 
 
 def test_complete(lake: Lake) -> None:
-    rows = [row(1, messages=chat("a")), row(2, messages=[], source_id=""), row(3, messages=None, source_id=None), row(4, messages=chat("a"), tools="[]")]
+    rows = [
+        row(1, messages=chat("a")),
+        row(2, messages=[], source_id=""),
+        row(3, messages=None, source_id=None),
+        row(4, messages=chat("a"), tools="[]"),
+    ]
     nodes = stored(lake, [table(rows[:2]), table(rows[2:])])
     assert judge(lake, "complete", ["license", "uri"], node="silver.clean", nodes=nodes).passed
     result = judge(lake, "complete", ["source_id", "messages", "license"], node="silver.clean", nodes=nodes)
     assert result.observed == "messages missing in 2 of 4 rows, source_id missing in 2 of 4 rows"
-    assert [(one["line"], one["why"]) for one in result.rows] == [(2, "no messages"), (2, "no source_id"), (3, "no messages"), (3, "no source_id")]
-    assert judge(lake, "complete", {"columns": ["messages"], "max_missing": 0.5}, node="silver.clean", nodes=nodes).passed
+    assert [(one["line"], one["why"]) for one in result.rows] == [
+        (2, "no messages"),
+        (2, "no source_id"),
+        (3, "no messages"),
+        (3, "no source_id"),
+    ]
+    assert judge(
+        lake, "complete", {"columns": ["messages"], "max_missing": 0.5}, node="silver.clean", nodes=nodes
+    ).passed
     absent = judge(lake, "complete", ["answer"], node="silver.clean", nodes=nodes)
     assert not absent.passed
     assert absent.observed == "there is no column 'answer'"
@@ -192,7 +222,9 @@ def test_the_node_is_the_last_silver_one_or_the_one_named() -> None:
     document = Document(None, {}, "pipeline")
     silver = ["silver.clean", "silver.unique"]
     assert bind("rows", 1, document, (), node=None, silver=silver).node == "silver.unique"
-    assert bind("rows", {"min": 1, "node": "silver.clean"}, document, (), node=None, silver=silver).node == "silver.clean"
+    assert (
+        bind("rows", {"min": 1, "node": "silver.clean"}, document, (), node=None, silver=silver).node == "silver.clean"
+    )
     for node, known in (("gold.train", silver), ("silver.other", silver), (None, [])):
         with pytest.raises(ConfigError, match="E502"):
             bind("rows", 1, document, (), node=node, silver=known)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from ingot.kernels.hashing import SEED_A, SEED_B, xxh64
 from ingot.kernels.keys import joint_keys, mark, sequence_keys, text_keys
 
-TEXTS = st.lists(st.sampled_from([*"aAbÉж1+- \t\n\r\u00a0\u3000\u2003\u200a“”…漢👩", "\n  ", "\r\n"]), max_size=16).map("".join)
+TEXTS = st.lists(st.sampled_from([*"aAbÉж1+- \t\n\r\u00a0\u3000\u2003\u200a“”…漢👩", "\n  ", "\r\n"]), max_size=16).map(
+    "".join
+)
 SPACE = "[ \t\x0b\x0c\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 
 
@@ -47,7 +49,9 @@ def test_key_is_the_hash_of_the_folded_text(text: str) -> None:
     assert key(text, "loose") == hashed(loose(text))
 
 
-@pytest.mark.parametrize(("a", "b"), [("a  b", "a b"), ("a\n\n\nb ", "a\nb"), (" a", "a\r\n"), ("a\u00a0b", "a b"), ("", " \n")])
+@pytest.mark.parametrize(
+    ("a", "b"), [("a  b", "a b"), ("a\n\n\nb ", "a\nb"), (" a", "a\r\n"), ("a\u00a0b", "a b"), ("", " \n")]
+)
 def test_white_space_that_does_not_count(a: str, b: str) -> None:
     assert key(a) == key(b)
 

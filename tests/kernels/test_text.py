@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import unicodedata
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -172,5 +176,37 @@ def test_compose_is_a_projection(text: str) -> None:
 
 def test_views_of_a_slice() -> None:
     data, offsets = views(pa.array(["ab", "c", "def"]).slice(1, 2))
-    assert [data[a:b].tobytes() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == [b"c", b"def"]
+    assert [data[a:b].tobytes() for a, b in pairwise(offsets)] == [b"c", b"def"]
     assert np.array_equal(views(pa.array([], pa.string()))[1], [0])
+
+
+def strings_of(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inner for text in strings_of(one)]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "at_least"),
+    [
+        ("preference/llama-factory/dpo_en_demo.json.gz", "zero_width", 1),  # byte order marks inside strings
+        ("rlvr/rllm/train/code/leetcode.json.gz", "zero_width", 20),  # zero-width spaces in task statements
+        ("rlvr/gsm8k/train.jsonl.gz", "unicode", 0),  # a line separator that stays one character
+    ],
+)
+def test_real_traps(shared_data: Path, name: str, rule: str, at_least: int) -> None:
+    content = gzip.decompress((shared_data / name).read_bytes()).decode()
+    rows = [json.loads(line) for line in content.split("\n") if line] if ".jsonl" in name else json.loads(content)
+    texts = pa.array(strings_of(rows), pa.string())
+    result, done = normalize(texts)
+    assert np.count_nonzero(done >> RULES.index(rule) & 1) >= at_least
+    again, more = normalize(result)
+    assert again.equals(result)
+    assert not more.any()
+    assert not any(mark in text for text in result.to_pylist() for mark in "\u200b\ufeff\r")
+    assert sum(text.count("\u2028") for text in result.to_pylist()) == content.count("\u2028") + content.count(
+        "\\u2028"
+    )
+    before, after = ("".join(re.findall("[0-9]", "".join(found.to_pylist()))) for found in (texts, result))
+    assert before == after, "digits are never touched"

@@ -30,7 +30,9 @@ def test_slices_chunks_and_nulls() -> None:
 
 def test_what_lies_under_a_null_list_is_not_seen() -> None:
     inner = pa.array(chat("hidden", "seen"), MESSAGES.value_type)
-    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), inner, type=MESSAGES, mask=pa.array([True, False]))
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, 1, 2], pa.int32()), inner, type=MESSAGES, mask=pa.array([True, False])
+    )
     turns = lay_flat(pa.chunked_array([lists]))
     assert turns.field("content").to_pylist() == ["seen"]
     assert offsets_of(lists).tolist() == [0, 0, 1]
@@ -65,7 +67,11 @@ def test_roles_and_what_comes_before() -> None:
 def test_every_column_of_a_regime() -> None:
     rows = table([row(1, "preference", prompt=chat("q"), chosen=None, rejected=[])], "preference")
     found = message_turns(rows, "preference")
-    assert {name: turns.null.tolist() for name, turns in found.items()} == {"prompt": [False], "chosen": [True], "rejected": [False]}
+    assert {name: turns.null.tolist() for name, turns in found.items()} == {
+        "prompt": [False],
+        "chosen": [True],
+        "rejected": [False],
+    }
 
 
 def test_small_helpers() -> None:

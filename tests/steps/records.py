@@ -50,7 +50,9 @@ def conserved(before: pa.Table, outcome: Outcome) -> None:
     """Every row is kept or rejected, rejects have their schema, and kept rows keep their order."""
     assert len(before) + outcome.added == len(outcome.kept) + len(outcome.rejects)
     assert outcome.rejects.schema.equals(REJECTS)
-    place = {pair: i for i, pair in enumerate(zip(*(before[n].to_pylist() for n in ("record_id", "line")), strict=True))}
+    place = {
+        pair: i for i, pair in enumerate(zip(*(before[n].to_pylist() for n in ("record_id", "line")), strict=True))
+    }
     order = [place[pair] for pair in zip(*(outcome.kept[n].to_pylist() for n in ("record_id", "line")), strict=True)]
     assert order == sorted(order)
 

@@ -23,7 +23,11 @@ def decide(before: pa.Table, regime: str = "sft", parts: int = 1, **config: Any)
     for part in range(parts):
         keys = step.keys(before.slice(part * size, size), context(regime))
         n = len(keys)
-        tables.append(keys.append_column("part", pa.array([part] * n, pa.int64())).append_column("row", pa.array(range(n), pa.int64())))
+        tables.append(
+            keys.append_column("part", pa.array([part] * n, pa.int64())).append_column(
+                "row", pa.array(range(n), pa.int64())
+            )
+        )
     names = ("key_hi", "key_lo", "order", "part", "row")
     rows = pa.concat_tables(tables).sort_by([(name, "ascending") for name in names])
     gone = step.decide(rows)
@@ -35,7 +39,10 @@ def removed(before: pa.Table, regime: str = "sft", parts: int = 1, **config: Any
     """Line numbers of removed rows."""
     size = -(-len(before) // parts) or 1
     gone = decide(before, regime, parts, **config)
-    return {before["line"][p * size + r].as_py() for p, r in zip(gone["part"].to_pylist(), gone["row"].to_pylist(), strict=True)}
+    return {
+        before["line"][p * size + r].as_py()
+        for p, r in zip(gone["part"].to_pylist(), gone["row"].to_pylist(), strict=True)
+    }
 
 
 def notes(before: pa.Table, regime: str = "sft", **config: Any) -> dict[str, int]:
@@ -74,9 +81,19 @@ def test_everything_a_turn_says_counts() -> None:
         said(tool_calls=[{**call, "arguments": "{}{}"}]), [*chat("q"), turn("tool", None)],
     ]  # fmt: skip
     assert removed(chats(*distinct)) == set()
-    same = [said(tool_calls=[call]), said(tool_calls=[{**call, "id": "2"}]), said(tool_calls=[call], meta="{}", tool_call_id="x")]
+    same = [
+        said(tool_calls=[call]),
+        said(tool_calls=[{**call, "id": "2"}]),
+        said(tool_calls=[call], meta="{}", tool_call_id="x"),
+    ]
     assert removed(chats(*same)) == {2, 3}
-    tools = table([row(1, messages=chat("q"), tools="[1]"), row(2, messages=chat("q"), tools="[2]"), row(3, messages=chat("q"), tools="[1]")])
+    tools = table(
+        [
+            row(1, messages=chat("q"), tools="[1]"),
+            row(2, messages=chat("q"), tools="[2]"),
+            row(3, messages=chat("q"), tools="[1]"),
+        ]
+    )
     assert removed(tools) == {3}
 
 
@@ -119,10 +136,18 @@ def test_another_ground_truth_is_another_record() -> None:
 
 
 def test_the_smallest_record_id_stays_unless_a_source_is_preferred() -> None:
-    rows = [row(3, messages=chat("q"), source="b"), row(1, messages=chat("q"), source='a "quoted"'), row(2, messages=chat("q"), source="c")]
+    rows = [
+        row(3, messages=chat("q"), source="b"),
+        row(1, messages=chat("q"), source='a "quoted"'),
+        row(2, messages=chat("q"), source="c"),
+    ]
     gone = decide(table(rows))
     assert removed(table(rows)) == {2, 3}
-    assert json.loads(gone["evidence"][0].as_py()) == {"kept": f"{1:032x}", "kept_source": 'a "quoted"', "key": "conversation"}
+    assert json.loads(gone["evidence"][0].as_py()) == {
+        "kept": f"{1:032x}",
+        "kept_source": 'a "quoted"',
+        "key": "conversation",
+    }
     assert set(gone["reason"].to_pylist()) == {"exact_duplicate"}
     assert removed(table(rows), prefer=["c", "b"]) == {1, 3}
     assert removed(table(rows), prefer=["unknown"]) == {2, 3}
@@ -134,7 +159,11 @@ def test_nothing_to_decide() -> None:
 
 
 @settings(max_examples=40)
-@given(st.lists(st.lists(st.sampled_from(["a", "a ", "b", "", None]), max_size=3), max_size=10), st.integers(1, 4), st.randoms())
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "a ", "b", "", None]), max_size=3), max_size=10),
+    st.integers(1, 4),
+    st.randoms(),
+)
 def test_laws(texts: list[list[str | None]], parts: int, rng: Any) -> None:
     """One row of each group stays, whatever the order of rows and the cuts into parts."""
     rows = [row(i + 1, messages=chat(*one)) for i, one in enumerate(texts)]

@@ -47,7 +47,13 @@ def test_turns() -> None:
 
 def test_each_response_of_a_preference_and_the_longest_of_the_whole() -> None:
     rows = [
-        row(1, "preference", prompt=chat("ab"), chosen=chat("c" * 5, first="assistant"), rejected=chat("d", first="assistant")),
+        row(
+            1,
+            "preference",
+            prompt=chat("ab"),
+            chosen=chat("c" * 5, first="assistant"),
+            rejected=chat("d", first="assistant"),
+        ),
         row(2, "preference", prompt=chat("ab"), chosen=chat("c", first="assistant"), rejected=None),
     ]
     before = table(rows, "preference")
@@ -66,17 +72,25 @@ def test_rlvr_has_no_response() -> None:
 
 
 def test_the_first_failing_bound_is_the_reason() -> None:
-    assert fates(apply(chats(chat("abc", "d")), max_turns=1, max_chars=2)) == {1: ("too_many_turns", {"turns": 2, "max": 1})}
+    assert fates(apply(chats(chat("abc", "d")), max_turns=1, max_chars=2)) == {
+        1: ("too_many_turns", {"turns": 2, "max": 1})
+    }
 
 
-@pytest.mark.parametrize("bounds", [{}, {"min_chars": 5, "max_chars": 4}, {"max_turns": 0}, {"min_chars": -1}, {"max": 3}])
+@pytest.mark.parametrize(
+    "bounds", [{}, {"min_chars": 5, "max_chars": 4}, {"max_turns": 0}, {"min_chars": -1}, {"max": 3}]
+)
 def test_bounds_that_cannot_be_meant(bounds: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         LengthConfig(**bounds)
 
 
 @settings(max_examples=40)
-@given(st.lists(st.lists(st.text("ab", max_size=4) | st.none(), max_size=4), max_size=6), st.integers(0, 6), st.integers(1, 6))
+@given(
+    st.lists(st.lists(st.text("ab", max_size=4) | st.none(), max_size=4), max_size=6),
+    st.integers(0, 6),
+    st.integers(1, 6),
+)
 def test_laws(texts: list[list[str | None]], cut: int, most: int) -> None:
     before = chats(*(chat(*one) for one in texts))
     outcome = apply(before, max_chars=most, min_turns=1)

@@ -27,8 +27,12 @@ from ingot.core.step import Outcome, RowStep
 from ingot.steps.normalize import Normalize, NormalizeConfig
 
 STEP = Normalize(NormalizeConfig())
-TEXTS = st.lists(st.sampled_from(["a", " ", "\n", "\r\n", "\u200b", "e\u0301", "```", "\t", "é", "\x00"]), max_size=6).map("".join)
-TABLES = st.lists(st.lists(TEXTS | st.none(), max_size=3).map(lambda texts: chat(*texts)), max_size=5).map(lambda c: chats(*c))
+TEXTS = st.lists(
+    st.sampled_from(["a", " ", "\n", "\r\n", "\u200b", "e\u0301", "```", "\t", "é", "\x00"]), max_size=6
+).map("".join)
+TABLES = st.lists(st.lists(TEXTS | st.none(), max_size=3).map(lambda texts: chat(*texts)), max_size=5).map(
+    lambda c: chats(*c)
+)
 
 
 def apply(before: pa.Table, regime: str = "sft") -> Outcome:
@@ -55,7 +59,16 @@ def test_content_and_reasoning_of_every_turn() -> None:
 def test_json_is_left_alone() -> None:
     call = {"id": "c \n", "name": "f \n", "arguments": '{"a": "b \n"} '}
     parts, meta = '[{"text": "x \n"}] ', '{"a": " \u200b"} '
-    before = table([row(1, messages=[turn("assistant", "x \n", tool_calls=[call], parts=parts, meta=meta)], tools="[] ", meta="{} ")])
+    before = table(
+        [
+            row(
+                1,
+                messages=[turn("assistant", "x \n", tool_calls=[call], parts=parts, meta=meta)],
+                tools="[] ",
+                meta="{} ",
+            )
+        ]
+    )
     (after,) = apply(before).kept.to_pylist()
     (expected,) = before.to_pylist()
     expected["messages"][0]["content"] = "x"

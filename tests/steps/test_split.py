@@ -109,7 +109,9 @@ def test_names() -> None:
 
 
 @settings(max_examples=40)
-@given(st.lists(st.lists(st.text("ab ", max_size=4) | st.none(), max_size=3), max_size=8), st.integers(0, 8), st.randoms())
+@given(
+    st.lists(st.lists(st.text("ab ", max_size=4) | st.none(), max_size=3), max_size=8), st.integers(0, 8), st.randoms()
+)
 def test_laws(texts: list[list[str | None]], cut: int, rng: object) -> None:
     before = chats(*(chat(*one) for one in texts))
     outcome = apply(before)

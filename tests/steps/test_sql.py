@@ -15,7 +15,9 @@ from ingot.errors import StepError
 from ingot.steps.sql import Sql, SqlConfig
 from ingot.steps.sql_check import problem
 
-BEFORE = table([row(i, messages=chat("question", *["a", "b"][: i % 2 + 1]), meta=json.dumps({"score": i})) for i in range(1, 7)])
+BEFORE = table(
+    [row(i, messages=chat("question", *["a", "b"][: i % 2 + 1]), meta=json.dumps({"score": i})) for i in range(1, 7)]
+)
 
 
 def apply(query: str, before: pa.Table = BEFORE) -> Outcome:
@@ -121,8 +123,16 @@ def test_no_rows() -> None:
 
 def test_what_is_row_by_row_is_let_through() -> None:
     assert problem("from input") is None
-    assert problem("select * from input where len(list_filter(messages, lambda m: m.role = 'user')) > 1 order by uri") is None
-    assert problem("select *, (select string_agg(m.content, ' ' order by i) from unnest(messages) with ordinality t(m, i)) from input") is None
+    assert (
+        problem("select * from input where len(list_filter(messages, lambda m: m.role = 'user')) > 1 order by uri")
+        is None
+    )
+    assert (
+        problem(
+            "select *, (select string_agg(m.content, ' ' order by i) from unnest(messages) with ordinality t(m, i)) from input"
+        )
+        is None
+    )
 
 
 @settings(max_examples=15, deadline=None)  # DuckDB starts anew each time
@@ -140,4 +150,7 @@ def test_golden() -> None:
     """When this fails on purpose, raise Sql.version with it."""
     assert Sql.version == 1
     outcome = apply("select *, len(messages) as turns from input where len(messages) < 4", GOLDEN["sft"])
-    assert digest(outcome.kept) + digest(outcome.rejects) == "6754ad7bb53e238bb18b9fa744a77d9593608fd444fca8b4221ee03a71b304f3"
+    assert (
+        digest(outcome.kept) + digest(outcome.rejects)
+        == "6754ad7bb53e238bb18b9fa744a77d9593608fd444fca8b4221ee03a71b304f3"
+    )

@@ -68,7 +68,8 @@ class Rejected(Condition):
 
     max: float = Field(ge=0, le=1, description="The largest share of rows that may leave, 0 to 1.")
     step: str | None = Field(
-        default=None, description="One step, merged duplicates included; without it all steps together, merged ones not."
+        default=None,
+        description="One step, merged duplicates included; without it all steps together, merged ones not.",
     )
     per: Literal["source"] | None = Field(default=None, description="source: hold every source to the bound by itself.")
 
@@ -100,7 +101,10 @@ class Rejected(Condition):
     def _rows(self, facts: Facts, bad: Sequence[str | None]) -> Iterator[Json]:
         for source in bad:
             for row in facts.rejects(self.step, source):
-                yield {**{name: row[name] for name in WHERE}, "why": f"{row['step']}: {row['reason']} {row['evidence'] or ''}"}
+                yield {
+                    **{name: row[name] for name in WHERE},
+                    "why": f"{row['step']}: {row['reason']} {row['evidence'] or ''}",
+                }
 
 
 class Licenses(Condition):
@@ -109,7 +113,8 @@ class Licenses(Condition):
     shorthand = "allow"
 
     allow: tuple[str, ...] = Field(
-        min_length=1, description="SPDX ids. Of `A OR B` one must be allowed, of `A AND B` both; a row without one fails."
+        min_length=1,
+        description="SPDX ids. Of `A OR B` one must be allowed, of `A AND B` both; a row without one fails.",
     )
 
     def judge(self, facts: Facts) -> Verdict:
@@ -135,7 +140,9 @@ class Duplicates(Condition):
 
     shorthand = "max"
 
-    max: float = Field(default=0.0, ge=0, le=1, description="The largest share of rows that may repeat another, 0 to 1.")
+    max: float = Field(
+        default=0.0, ge=0, le=1, description="The largest share of rows that may repeat another, 0 to 1."
+    )
     key: Literal["conversation", "prompt", "prompt+answer"] | None = Field(
         default=None, description="What counts as the same, as in exact_dedup; by default that step's default."
     )
@@ -156,7 +163,9 @@ class Complete(Condition):
 
     shorthand = "columns"
 
-    columns: tuple[str, ...] = Field(min_length=1, description="Columns that may not be null, empty text or an empty list.")
+    columns: tuple[str, ...] = Field(
+        min_length=1, description="Columns that may not be null, empty text or an empty list."
+    )
     max_missing: float = Field(default=0.0, ge=0, le=1, description="The share of rows that may lack a value, 0 to 1.")
 
     def judge(self, facts: Facts) -> Verdict:
@@ -166,7 +175,9 @@ class Complete(Condition):
         unknown = [name for name in self.columns if rows and name not in facts.columns()]
         if unknown:
             return Verdict(passed=False, observed=f"there is no column {unknown[0]!r}", wanted=wanted)
-        counts = facts.once({"gate": "complete", "columns": list(self.columns), "version": 1}, lambda: self._count(facts))
+        counts = facts.once(
+            {"gate": "complete", "columns": list(self.columns), "version": 1}, lambda: self._count(facts)
+        )
         bad = {name: n for name, n in counts.items() if n > self.max_missing * rows}
         shown = bad or counts
         observed = ", ".join(f"{name} missing in {n:,} of {rows:,} rows" for name, n in sorted(shown.items()))

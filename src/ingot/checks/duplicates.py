@@ -37,7 +37,10 @@ def find(facts: Facts, key: Key | None) -> Json:
     pairs = [(int(repeats[i]), int(first[again][i])) for i in shown]
     wanted = sorted({row for pair in pairs for row in pair})
     places = _places(facts, wanted, sizes)
-    rows = [{**places[a], "why": f"repeats {places[b]['uri']}:{places[b]['line']} {places[b]['record_id']}"} for a, b in pairs]
+    rows = [
+        {**places[a], "why": f"repeats {places[b]['uri']}:{places[b]['line']} {places[b]['record_id']}"}
+        for a, b in pairs
+    ]
     return {"duplicates": int(np.count_nonzero(again)), "rows": rows}
 
 

@@ -140,7 +140,9 @@ def _rows(funnel: Funnel) -> list[tuple[str, str, Stage | None, int, int, str]]:
         rows.append(("arrived", "bronze", None, total, total, _short(_ranked(funnel.arrived), [])))
     for stage in _shown(funnel):
         counts = _ranked(stage.reasons) or _ranked(stage.notes)[:2]
-        note = _short([(name.replace("_", " "), n) for name, n in counts], [f"{stage.added:,} added"] if stage.added else [])
+        note = _short(
+            [(name.replace("_", " "), n) for name, n in counts], [f"{stage.added:,} added"] if stage.added else []
+        )
         rows.append((stage.step, stage.node, stage, stage.rows_in + stage.added, stage.rows_out, note or "all went on"))
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ingot.cli.common import number, seconds
 
@@ -26,7 +26,7 @@ class Progress:
         self._node, self._total, self._done, self._rows = "", 0, 0, 0
         self._started = self._printed = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
             from rich import progress
             from rich.console import Console

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich.text import Text
-
 from ingot.cli.common import console, number
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ingot.core.node import Snapshot
     from ingot.gold.tokenizer import Tokenizer
     from ingot.store.lake import Lake
@@ -22,6 +21,8 @@ DOCUMENTS = 4  # of one pack
 
 def show_batch(lake: Lake, ref: str, snapshot: Snapshot, *, packs: int = 1) -> None:
     """Print the first rows of a gold split in stored order."""
+    from rich.text import Text
+
     from ingot.core.snapshots import load_snapshot
     from ingot.gold.node import tokenizer_of
 
@@ -47,6 +48,9 @@ def headline(ref: str, stats: dict[str, Any]) -> str:
 
 def sample_lines(lake: Lake, snapshot: Snapshot, row: int, tokenizer: Tokenizer) -> list[Text]:
     """One row of a batch: its documents, and each document's runs of tokens."""
+    import numpy as np
+    from rich.text import Text
+
     from ingot.gold.documents import pack_members
     from ingot.gold.segments import trainable
 
@@ -85,6 +89,9 @@ def read_document(lake: Lake, snapshot: Snapshot, document: int) -> dict[str, An
 
 
 def _runs(tokens: Any, segments: Any, table: Any, tokenizer: Tokenizer, side: str) -> list[Text]:
+    import numpy as np
+    from rich.text import Text
+
     from ingot.gold.segments import CLASS_NAMES
 
     cuts = np.flatnonzero(np.r_[True, segments[1:] != segments[:-1]]) if len(segments) else np.empty(0, int)

@@ -79,7 +79,7 @@ def finish(lake: Lake, task: Task, table: pa.Table, rejects: list[pa.Table], fun
 def value_counts(table: pa.Table, column: str) -> dict[str, int]:
     """Rows by value, in the order of the values; null counts as ""."""
     pairs = pc.value_counts(table.column(column)).to_pylist()
-    return {value: n for value, n in sorted((pair["values"] or "", pair["counts"]) for pair in pairs)}
+    return dict(sorted((pair["values"] or "", pair["counts"]) for pair in pairs))
 
 
 def reject_table(rows: pa.Table, step: str, reason: pa.Array, evidence: pa.Array) -> pa.Table:

@@ -43,7 +43,7 @@ class NodePlan:
 def plan(graph: Graph, lake: Lake, *, select: Sequence[str] = ()) -> list[NodePlan]:
     """One entry per selected node, in order."""
     nodes = graph.select(select)
-    snapshots: dict[str, Snapshot] = snapshots_of(graph, lake, nodes)
+    snapshots: dict[str, Snapshot] = snapshots_of(lake, nodes)
     return [_plan_node(graph, lake, node, snapshots) for node in nodes]
 
 

@@ -113,7 +113,7 @@ def finished(lake: Lake, task: Task) -> Json | None:
         raise
 
 
-def snapshots_of(graph: Graph, lake: Lake, wanted: Sequence[Node]) -> dict[str, Snapshot]:
+def snapshots_of(lake: Lake, wanted: Sequence[Node]) -> dict[str, Snapshot]:
     """The current snapshots of nodes that are inputs of `wanted` but not among them."""
     names = {node.name for node in wanted}
     out = {}
@@ -140,7 +140,7 @@ def run(graph: Graph, lake: Lake, engine: Engine, *, select: Sequence[str] = (),
 
 
 def _run(graph: Graph, lake: Lake, engine: Engine, nodes: Sequence[Node], log: EventLog) -> RunReport:
-    snapshots = snapshots_of(graph, lake, nodes)
+    snapshots = snapshots_of(lake, nodes)
     before = {node.name: Refs(lake).get(node.name) for node in nodes}
     reports, results = [], []
     for node in nodes:

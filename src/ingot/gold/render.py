@@ -7,7 +7,7 @@ space, or inside it where the template trims. What lies between the fields of an
 or its tool calls; the turn starts after the text that add_generation_prompt adds, or where {% generation %} says, and
 ends with the control token (or EOS text) that follows. A row for which this cannot be proven is rejected.
 
-Cost: two renderings per row, 3,400 rows/s (4.0 MB/s) for a 20-line ChatML template in Jinja, one thread.
+Cost: two renderings per row; 2,700 rows (1.8 MB) per CPU second, a three-turn GSM8K chat under ChatML in Jinja.
 """
 
 from __future__ import annotations

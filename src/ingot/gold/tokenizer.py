@@ -10,7 +10,8 @@ control token is spelled with reserved private-use characters: a rendering in wh
 are respelled can be encoded whole, and what a user typed ("<|im_end|>") stays ordinary text. Added tokens that are not
 marked special (Qwen's `<think>`) are ordinary vocabulary, in the twin as in the original.
 
-Cost: the library's own rate with every core; turning its lists of ids into arrays takes 19 ns a token.
+Cost: the library's own rate, with every core, 1.9 MB per CPU second for the examples' tokenizer; turning its lists of
+ids into an array takes 33 ns a token, of which 18 are the library making the list.
 """
 
 from __future__ import annotations

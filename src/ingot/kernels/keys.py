@@ -5,7 +5,8 @@ vanish, line breaks and indentation stay, because in code they are content. "loo
 letters their simple lower case, for groups that should not be torn apart. Neither touches digits, signs, punctuation.
 A key of a sequence is the hash of its parts' hashes in order, so that ["ab", "c"] and ["a", "bc"] differ.
 Hash: XXH64 twice (kernels.hashing). Guarantee: a key depends on the text alone; null counts as "".
-Cost: MEASURED_KEYS
+Cost, CPU seconds on one of two shared cores, median of 7, on 319,399 real strings (88 MB): exact 257 MB/s, loose 247 MB/s;
+on long ASCII text 600 MB/s both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from numba import njit
 
 from ingot.kernels import unicode
 from ingot.kernels.hashing import SEED_A, SEED_B, hash_span
-from ingot.kernels.text import Bytes, Offsets, decode, space_at, views
+from ingot.kernels.text import Offsets, views
+from ingot.kernels.unicode import Bytes, decode, space_at
 
 Keys = npt.NDArray[np.uint64]  # shape (n, 2): hi, lo
 Fold = Literal["exact", "loose"]

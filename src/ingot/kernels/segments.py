@@ -1,11 +1,10 @@
-"""Segment classes and the kernels around them: ChatML rendering, token location, token classes, list gathering.
+"""Segment classes and the kernels around them: ChatML rendering, placing tokens and classing them, gathering.
 
 A rendering is one byte buffer for many documents with one class byte per text byte. Bit 7 (`OWNED`) says that the
 template wrote the byte; without it the byte is somebody's content, in which no control token may appear. Guarantee: a
-located document's token bytes are equal to its rendering, byte for byte (status OK), or it is reported.
+placed document's token bytes are equal to its rendering, byte for byte (status OK), or it is reported.
 
-Cost, one thread of a shared 2-core machine, 47 MB rendered from GSM8K conversations: `render_chatml` 1.3 GB/s,
-`locate` + `classify` 0.65 GB/s.
+Cost: `render_chatml` 880 MB/s, `place` 410 MB/s (8 ns a token) per CPU second, GSM8K chats in chunks of 4 MB.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ an open `inline` span keep theirs; numbers and the inside of lines are never tou
 Guarantee: idempotent by construction (a result is a fixed point of one more round), and a string's result depends on
 that string alone. NFC is stable across Unicode versions for assigned characters, so Python versions agree on them.
 Line ends: Unicode Standard 5.8; fences: CommonMark 4.5, at any indentation; joiners: RFC 5892 appendix A.1-A.2.
-Cost: MEASURED_TEXT
+Cost, CPU seconds on one of two shared cores, median of 7, on the 319,399 strings (88 MB, 19 % of bytes in texts beyond
+ASCII) of real SFT, preference and RLVR files: 416 MB/s with 7 % of strings to change, 970 MB/s once they are in order,
+200 MB/s on those 7 % alone; `classify` 4,100 MB/s. Python's replace, rstrip and unicodedata per string: 116 MB/s.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import pyarrow.compute as pc
 from numba import njit
 
 from ingot.kernels import unicode
+from ingot.kernels.unicode import Bytes, decode, space_at, space_before
 
-Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32]
 Form = Literal["nfc", "nfkc"]
 
@@ -31,12 +33,12 @@ Form = Literal["nfc", "nfkc"]
 RULES = ("newlines", "controls", "zero_width", "unicode", "white_space")
 NEWLINES, CONTROLS, ZERO_WIDTH, UNICODE, WHITE_SPACE = 1, 2, 4, 8, 16
 _ASK = 128  # only inside: unicodedata has to look
-_WIDE = 2  # what `classify` says of a string with bytes beyond ASCII
+_TRIM, _WIDE, _CLEAN = 1, 2, 4  # what a string may need, see `classify`
 
 UNSAFE, JOINS, VIRAMA, PICTURE = unicode.UNSAFE, unicode.JOINS, unicode.VIRAMA, unicode.PICTURE
 DROP, JOINER, CONTROL, SPACE = unicode.DROP, unicode.JOINER, unicode.CONTROL, unicode.SPACE
 
-_U0, _U1, _U2, _U3 = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
+_U0, _U1 = np.uint64(0), np.uint64(1)
 _ZERO = np.zeros(1, np.int32)
 _EMPTY = np.zeros(0, np.uint8)
 
@@ -57,14 +59,14 @@ def strings(data: Bytes, offsets: Offsets) -> pa.StringArray:
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def classify(data: Bytes, offsets: Offsets) -> Any:
-    """For each string whether it may need work: 1 = an edit of ASCII characters, 2 = bytes beyond ASCII, or both."""
+    """What each string may need: 1 = white space trimmed, 2 = a look beyond ASCII, 4 = ASCII characters cleaned."""
     out = np.zeros(offsets.shape[0] - 1, np.uint8)
     for s in range(out.shape[0]):
         text = data[offsets[s] : offsets[s + 1]]  # a slice and uint8 all through: what the compiler can vectorise
         n = text.shape[0]
         if n == 0:
             continue
-        wide, odd = np.uint8(0), np.uint8(0)
+        wide, odd, blank = np.uint8(0), np.uint8(0), np.uint8(0)
         for i in range(n):
             c = text[i]
             wide = np.uint8(wide | c)
@@ -72,51 +74,35 @@ def classify(data: Bytes, offsets: Offsets) -> Any:
         after = text[1:]
         for i in range(n - 1):
             c = text[i]
-            odd = np.uint8(odd | (np.uint8(c == 32) | np.uint8(c == 9)) & np.uint8(after[i] == 10))
+            blank = np.uint8(blank | (np.uint8(c == 32) | np.uint8(c == 9)) & np.uint8(after[i] == 10))
         end = text[n - 1]
-        if text[0] == 10 or end == 10 or end == 32 or end == 9:
-            odd = np.uint8(1)
-        out[s] = (odd & 1) | ((wide >> 7) << 1)
+        if odd or text[0] == 10 or end == 10 or end == 32 or end == 9:
+            blank = np.uint8(1)
+        out[s] = (blank & 1) | ((wide >> 7) << 1) | ((odd & 1) << 2)
     return out
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def settle(data: Bytes, offsets: Offsets, found: Bytes, table: Bytes) -> None:
-    """Clear `found` for strings beyond ASCII whose characters are plainly in order."""
+    """Take back the 2 in `found` where all characters beyond ASCII are plainly in order."""
     for s in range(found.shape[0]):
-        if found[s] != _WIDE:
+        if found[s] & _WIDE == 0:
             continue
-        i, end = offsets[s], offsets[s + 1]
-        fine = True
-        while i < end and fine:
+        i, end = np.uint64(offsets[s]), np.uint64(offsets[s + 1])
+        keep = found[s] & (_TRIM | _CLEAN)
+        while i < end:
             if data[i] < 0x80:
-                i += 1
+                i += _U1
                 continue
             point, width = decode(data, i, end)
             kind = np.int64(table[point])
-            i += width
-            odd = kind & (UNSAFE | DROP | JOINER | CONTROL) or point == 0x85
-            if odd or (kind & SPACE and (i == end or data[i] == 10)):
-                fine = False
-        if fine:
-            found[s] = 0
-
-
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def decode(data: Bytes, at: Any, stop: Any) -> Any:
-    """(code point, bytes) of the UTF-8 character at this place; Arrow strings are valid, so only the end is checked."""
-    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
-    c = np.int64(data[i])
-    if c < 0x80:
-        return c, 1
-    if c < 0xE0 and left > 1:
-        return (c & 31) << 6 | np.int64(data[i + _U1] & 63), 2
-    if c < 0xF0 and left > 2:
-        return (c & 15) << 12 | np.int64(data[i + _U1] & 63) << 6 | np.int64(data[i + _U2] & 63), 3
-    if left > 3:
-        low = np.int64(data[i + _U2] & 63) << 6 | np.int64(data[i + _U3] & 63)
-        return (c & 7) << 18 | np.int64(data[i + _U1] & 63) << 12 | low, 4
-    return c, 1
+            i += np.uint64(width)
+            if kind & (UNSAFE | DROP | JOINER | CONTROL) or point == 0x85:
+                keep = found[s]
+                break
+            if kind & SPACE and (i == end or data[i] == 10):
+                keep |= _TRIM
+        found[s] = keep
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
@@ -187,41 +173,6 @@ def _joins(data: Bytes, i: Any, end: Any, joiner: int, before: int, table: Bytes
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def space_at(data: Bytes, at: Any, stop: Any) -> Any:
-    """Bytes of the white-space character at this place, line feed excepted; 0 when there is none."""
-    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
-    c = data[i]
-    if c == 32 or c == 9 or c == 11 or c == 12:
-        return 1
-    if c == 0xC2:
-        return 2 if left > 1 and data[i + _U1] == 0xA0 else 0
-    if c < 0xE1 or c > 0xE3 or left < 3:
-        return 0
-    return 3 if _wide_space(c, data[i + _U1], data[i + _U2]) else 0
-
-
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _space_before(data: Bytes, i: Any, start: Any) -> Any:
-    """Bytes of the white-space character that ends before i; 0 when there is none."""
-    c, room = data[i - _U1], np.int64(i - start)
-    if c == 32 or c == 9 or c == 11 or c == 12:
-        return 1
-    if c < 0x80 or c > 0xBF:
-        return 0
-    if c == 0xA0 and room >= 2 and data[i - _U2] == 0xC2:
-        return 2
-    return 3 if room >= 3 and _wide_space(data[i - _U3], data[i - _U2], c) else 0
-
-
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _wide_space(a: int, b: int, c: int) -> Any:
-    """U+1680, U+2000-200A, U+202F, U+205F, U+3000 in UTF-8."""
-    if a == 0xE2:
-        return (b == 0x80 and (c <= 0x8A or c == 0xAF)) or (b == 0x81 and c == 0x9F)
-    return (a == 0xE1 and b == 0x9A and c == 0x80) or (a == 0xE3 and b == 0x80 and c == 0x80)
-
-
-@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def _fence(data: Bytes, i: Any, end: Any) -> Any:
     """Length of the run of backticks or tildes at i when it can open a code block, else 0."""
     if i >= end:
@@ -279,7 +230,7 @@ def _trim_one(data: Bytes, i: Any, end: Any, out: Bytes, o: Any) -> Any:
             k += np.uint64(width)
         e = j
         while e > k:
-            width = _space_before(data, e, k)
+            width = space_before(data, e, k)
             if width == 0:
                 break
             e -= np.uint64(width)
@@ -344,36 +295,38 @@ def compose(text: str, form: Form) -> str:
 def normalize(array: pa.StringArray, form: Form = "nfc") -> tuple[pa.StringArray, Bytes]:
     """The normalised strings (nulls stay null) and, for each, the RULES that changed it as bits."""
     rules = np.zeros(len(array), np.uint8)
-    todo = _suspects(array, form)
+    todo, needs = _suspects(array, form)
     if not len(todo):
         return array, rules
     before = array.take(pa.array(todo))
-    text, done = _round(before, form)
-    again = _suspects(text, form)
+    text, done = _round(before, needs, form)
+    again, needs = _suspects(text, form)
     while len(again):
         old = text.take(pa.array(again))
-        new, more = _round(old, form)
+        new, more = _round(old, needs, form)
         changed = _differs(old, new)
         if not changed.any():
             break
         again, new = again[changed], new.filter(pa.array(changed))
         done[again] |= more[changed]
         text = _replace(text, again, new)
-        again = again[_suspects(new, form)]
+        left, needs = _suspects(new, form)
+        again = again[left]
     changed = _differs(before, text)
     rules[todo[changed]] = done[changed]
     return _replace(array, todo[changed], text.filter(pa.array(changed))), rules
 
 
-def _suspects(array: pa.StringArray, form: Form) -> npt.NDArray[np.int64]:
-    """Indices of the strings that a round may change; all others are known to be in order."""
+def _suspects(array: pa.StringArray, form: Form) -> tuple[npt.NDArray[np.int64], Bytes]:
+    """(indices of the strings that a round may change, what each may need); all others are known to be in order."""
     data, offsets = views(array)
     found = classify(data, offsets)
     if form == "nfc":
         settle(data, offsets, found, unicode.flags())
     if array.null_count:
         found[pc.is_null(array).to_numpy(zero_copy_only=False)] = 0
-    return np.flatnonzero(found)
+    indices = np.flatnonzero(found)
+    return indices, found[indices]
 
 
 def _replace(array: pa.StringArray, indices: npt.NDArray[np.int64], values: pa.StringArray) -> pa.StringArray:
@@ -382,9 +335,19 @@ def _replace(array: pa.StringArray, indices: npt.NDArray[np.int64], values: pa.S
     return pc.replace_with_mask(array, pa.array(mask), values)
 
 
-def _round(array: pa.StringArray, form: Form) -> tuple[pa.StringArray, Bytes]:
+def _round(text: pa.StringArray, needs: Bytes, form: Form) -> tuple[pa.StringArray, Bytes]:
     """Characters, then NFC, then white space: once each. What one undoes for another is left to the next round."""
-    data, offsets, done = filter_characters(*views(array), unicode.flags())
+    done = np.zeros(len(text), np.uint8)
+    if len(odd := np.flatnonzero(needs & (_WIDE | _CLEAN))):
+        part, done[odd] = _characters(text.take(pa.array(odd)), form)
+        text = part if len(odd) == len(text) else _replace(text, odd, part)
+    data, offsets, trimmed = trim(*views(text))
+    return strings(data, offsets), done | trimmed
+
+
+def _characters(text: pa.StringArray, form: Form) -> tuple[pa.StringArray, Bytes]:
+    """Characters removed and composed."""
+    data, offsets, done = filter_characters(*views(text), unicode.flags())
     text = strings(data, offsets)
     ask = np.flatnonzero(classify(data, offsets) & _WIDE if form == "nfkc" else done & _ASK)
     done &= _ASK - 1
@@ -395,8 +358,7 @@ def _round(array: pa.StringArray, form: Form) -> tuple[pa.StringArray, Bytes]:
         if other.any():
             text = _replace(text, ask, pa.array(new, pa.string()))
             done[ask[other]] |= UNICODE
-    data, offsets, trimmed = trim(*views(text))
-    return strings(data, offsets), done | trimmed
+    return text, done
 
 
 def _differs(a: pa.StringArray, b: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""What text kernels must know of each code point: one byte of flags, and simple lower case.
+"""What text kernels must know of each code point: one byte of flags, simple lower case, its place in UTF-8.
 
 Flags are ranges written down here, not read from the running Python, so they are the same under every Python version;
 a test compares them with `unicodedata`. They err on the careful side: a letter that is not listed as NFC-safe costs a
@@ -9,9 +9,14 @@ Cost: 1.1 MB for the flags, about a millisecond to fill; the lower-case table is
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
+
+Bytes = npt.NDArray[np.uint8]
+_U1, _U2, _U3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 CODE_POINTS = 0x110000
 
@@ -91,3 +96,55 @@ def lower() -> npt.NDArray[np.uint32]:
             if len(small) == 1 and len(small.encode("utf-8", "replace")) <= len(chr(point).encode("utf-8", "replace")):
                 table[point] = ord(small)
     return table
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def decode(data: Bytes, at: Any, stop: Any) -> Any:
+    """(code point, bytes) of the UTF-8 character at this place; Arrow strings are valid, so only the end is checked."""
+    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
+    c = np.int64(data[i])
+    if c < 0x80:
+        return c, 1
+    if c < 0xE0 and left > 1:
+        return (c & 31) << 6 | np.int64(data[i + _U1] & 63), 2
+    if c < 0xF0 and left > 2:
+        return (c & 15) << 12 | np.int64(data[i + _U1] & 63) << 6 | np.int64(data[i + _U2] & 63), 3
+    if left > 3:
+        low = np.int64(data[i + _U2] & 63) << 6 | np.int64(data[i + _U3] & 63)
+        return (c & 7) << 18 | np.int64(data[i + _U1] & 63) << 12 | low, 4
+    return c, 1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def space_at(data: Bytes, at: Any, stop: Any) -> Any:
+    """Bytes of the white-space character at this place, line feed excepted; 0 when there is none."""
+    i, left = np.uint64(at), np.int64(stop) - np.int64(at)
+    c = data[i]
+    if c == 32 or c == 9 or c == 11 or c == 12:
+        return 1
+    if c == 0xC2:
+        return 2 if left > 1 and data[i + _U1] == 0xA0 else 0
+    if c < 0xE1 or c > 0xE3 or left < 3:
+        return 0
+    return 3 if _wide_space(c, data[i + _U1], data[i + _U2]) else 0
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def space_before(data: Bytes, i: Any, start: Any) -> Any:
+    """Bytes of the white-space character that ends before i; 0 when there is none."""
+    c, room = data[i - _U1], np.int64(i - start)
+    if c == 32 or c == 9 or c == 11 or c == 12:
+        return 1
+    if c < 0x80 or c > 0xBF:
+        return 0
+    if c == 0xA0 and room >= 2 and data[i - _U2] == 0xC2:
+        return 2
+    return 3 if room >= 3 and _wide_space(data[i - _U3], data[i - _U2], c) else 0
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def _wide_space(a: int, b: int, c: int) -> Any:
+    """U+1680, U+2000-200A, U+202F, U+205F, U+3000 in UTF-8."""
+    if a == 0xE2:
+        return (b == 0x80 and (c <= 0x8A or c == 0xAF)) or (b == 0x81 and c == 0x9F)
+    return (a == 0xE1 and b == 0x9A and c == 0x80) or (a == 0xE3 and b == 0x80 and c == 0x80)

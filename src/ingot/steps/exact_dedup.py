@@ -116,4 +116,6 @@ def _evidence(kept: pa.Table) -> pa.Array:
         values = pc.dictionary_encode(column)
         texts = pa.array([orjson.dumps(value).decode() for value in values.dictionary.to_pylist()], pa.string())
         quoted.append(texts.take(values.indices) if len(column) else pa.array([], pa.string()))
-    return pc.binary_join_element_wise('{"kept":', quoted[0], ',"kept_source":', quoted[1], ',"key":', quoted[2], "}", "")
+    return pc.binary_join_element_wise(
+        '{"kept":', quoted[0], ',"kept_source":', quoted[1], ',"key":', quoted[2], "}", ""
+    )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ingot.errors import ConfigError
 
@@ -104,7 +104,7 @@ def _slice(tree: ast.Module, name: str, shown: str) -> ast.Module:
     body = [_undecorated(tree.body[i], name) for i in sorted(wanted)]
     missing = seen - binds.keys() - set(dir(builtins)) - _local_names(body)
     if missing:
-        raise ConfigError("E108", f"{shown!r} uses {sorted(missing)[0]!r}, which its module does not define",
+        raise ConfigError("E108", f"{shown!r} uses {min(missing)!r}, which its module does not define",
                           next="import or define it at the top level of the module")  # fmt: skip
     return ast.Module(body=body, type_ignores=[])
 
@@ -201,7 +201,7 @@ def _normal(tree: ast.Module) -> str:
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Serve captured project modules by name; one per process, last in line, so installed packages come first."""
 
-    sources: dict[str, str] = {}
+    sources: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def install(cls, modules: dict[str, str]) -> None:

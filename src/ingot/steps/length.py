@@ -151,4 +151,3 @@ def per_row(values: Int64s, offsets: Int64s) -> Int64s:
 def _lengths(strings: pa.StringArray) -> Int64s:
     lengths: Int64s = np.asarray(pc.fill_null(pc.utf8_length(strings), 0)).astype(np.int64)
     return lengths
-

@@ -66,7 +66,9 @@ class Normalize:
                 emptied.append((name, turns, silent))
         notes = {name: n for name, n in notes.items() if n}
         if not emptied:
-            return Outcome(kept=result, rejects=reject_table(table.slice(0, 0), self.name, _none(), _none()), notes=notes)
+            return Outcome(
+                kept=result, rejects=reject_table(table.slice(0, 0), self.name, _none(), _none()), notes=notes
+            )
         return self._without(table, result, emptied, notes)
 
     def _without(

@@ -121,8 +121,11 @@ def prompt_keys(table: pa.Table, regime: str) -> Keys:
     turns = lay_flat(table.column(message_columns(regime)[0]))
     asked = turns.before(turns.is_role("assistant")) & turns.is_role("user")
     counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(asked)])[turns.offsets]
-    keys = sequence_keys(text_keys(turns.field("content"), "loose")[asked], counts)
-    return np.where((np.diff(counts) > 0)[:, None], keys, conversation_keys(table, regime))
+    keys = sequence_keys(text_keys(turns.field("content").filter(pa.array(asked)), "loose"), counts)
+    silent = np.flatnonzero(np.diff(counts) == 0)
+    if len(silent):
+        keys[silent] = conversation_keys(table.take(pa.array(silent)), regime)
+    return keys
 
 
 def conversation_keys(table: pa.Table, regime: str) -> Keys:
