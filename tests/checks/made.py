@@ -33,30 +33,84 @@ def snapshot(
         funnel=tuple(funnel),
         **draft,
     )
-    return Snapshot(node=node, pipeline="p", id="0" * 32, draft=made, description={"regime": "sft"},
-                    inputs=dict.fromkeys(inputs, "x"))  # fmt: skip
+    return Snapshot(
+        node=node,
+        pipeline="p",
+        id="0" * 32,
+        draft=made,
+        description={"regime": "sft"},
+        inputs=dict.fromkeys(inputs, "x"),
+    )
 
 
 def pipeline() -> dict[str, Snapshot]:
     """Two sources, two silver nodes, one gold node, with every kind of loss."""
-    conform = entry("conform", 130, 120, rejected=15, added=5, reasons={"invalid_json": 10, "unknown_role": 5}, sources={
-        "a": {"rows_in": 100, "rows_out": 95, "rejected": 5, "merged": 0, "added": 0, "reasons": {"invalid_json": 5}},
-        "b": {"rows_in": 30, "rows_out": 25, "rejected": 10, "merged": 0, "added": 5,
-              "reasons": {"invalid_json": 5, "unknown_role": 5}},
-    })  # fmt: skip
-    unique = entry("exact_dedup", 120, 80, merged=40, reasons={"exact_duplicate": 40}, sources={
-        "a": {"rows_in": 95, "rows_out": 60, "rejected": 0, "merged": 35, "added": 0, "reasons": {"exact_duplicate": 35}},
-        "b": {"rows_in": 25, "rows_out": 20, "rejected": 0, "merged": 5, "added": 0, "reasons": {"exact_duplicate": 5}},
-    })  # fmt: skip
+    conform = entry(
+        "conform",
+        130,
+        120,
+        rejected=15,
+        added=5,
+        reasons={"invalid_json": 10, "unknown_role": 5},
+        sources={
+            "a": {
+                "rows_in": 100,
+                "rows_out": 95,
+                "rejected": 5,
+                "merged": 0,
+                "added": 0,
+                "reasons": {"invalid_json": 5},
+            },
+            "b": {
+                "rows_in": 30,
+                "rows_out": 25,
+                "rejected": 10,
+                "merged": 0,
+                "added": 5,
+                "reasons": {"invalid_json": 5, "unknown_role": 5},
+            },
+        },
+    )
+    unique = entry(
+        "exact_dedup",
+        120,
+        80,
+        merged=40,
+        reasons={"exact_duplicate": 40},
+        sources={
+            "a": {
+                "rows_in": 95,
+                "rows_out": 60,
+                "rejected": 0,
+                "merged": 35,
+                "added": 0,
+                "reasons": {"exact_duplicate": 35},
+            },
+            "b": {
+                "rows_in": 25,
+                "rows_out": 20,
+                "rejected": 0,
+                "merged": 5,
+                "added": 0,
+                "reasons": {"exact_duplicate": 5},
+            },
+        },
+    )
     normal = entry("normalize", 120, 120, notes={"turns_changed": 7})
     return {
         "bronze.a": snapshot("bronze.a", 100),
         "bronze.b": snapshot("bronze.b", 30),
         "silver.clean": snapshot("silver.clean", 120, [conform, normal], ["bronze.a", "bronze.b"]),
-        "silver.unique": snapshot("silver.unique", 80, [unique], ["silver.clean"], licenses={"MIT": 60, "GPL-3.0-only": 20},
-                                  stats={"split": {"train": 75, "validation": 5}}),
+        "silver.unique": snapshot(
+            "silver.unique",
+            80,
+            [unique],
+            ["silver.clean"],
+            licenses={"MIT": 60, "GPL-3.0-only": 20},
+            stats={"split": {"train": 75, "validation": 5}},
+        ),
         "gold.train": snapshot("gold.train", 80, [entry("tokenize", 80, 80)], ["silver.unique"]),
-    }  # fmt: skip
+    }
 
 
 def stored(lake: Lake, parts: Sequence[pa.Table], rejected: pa.Table | None = None) -> dict[str, Snapshot]:

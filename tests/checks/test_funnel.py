@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.checks.made import entry, pipeline, snapshot
 
-from ingot.checks.funnel import Funnel, Stage, build, funnel_table, render_svg, render_text
+from ingot.checks.funnel import build, funnel_table, render_svg, render_text
 from ingot.checks.render import percent
+from ingot.checks.stages import Funnel, Stage
 from ingot.errors import StepError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -25,8 +26,11 @@ def one(*entries: dict[str, Any], rows: int | None = None) -> Funnel:
 def test_stages_in_the_order_of_work() -> None:
     funnel = build(pipeline())
     assert [(s.node, s.step) for s in funnel.stages] == [
-        ("silver.clean", "conform"), ("silver.clean", "normalize"), ("silver.unique", "exact_dedup"), ("gold.train", "tokenize"),
-    ]  # fmt: skip
+        ("silver.clean", "conform"),
+        ("silver.clean", "normalize"),
+        ("silver.unique", "exact_dedup"),
+        ("gold.train", "tokenize"),
+    ]
     assert funnel.arrived == {"a": 100, "b": 30}
     assert funnel.rows_out == 80
     assert [s.left for s in funnel.stages] == [15, 0, 40, 0]

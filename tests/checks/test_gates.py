@@ -28,8 +28,14 @@ def made(name: str, options: Any = None, node: str = "silver.unique") -> Gate:
     return bind(name, options, document, ("gates", 0), node=node, silver=["silver.clean", "silver.unique"])
 
 
-def judge(lake: Lake, name: str, options: Any = None, *, node: str = "silver.unique",
-          nodes: Mapping[str, Snapshot] | None = None) -> GateResult:  # fmt: skip
+def judge(
+    lake: Lake,
+    name: str,
+    options: Any = None,
+    *,
+    node: str = "silver.unique",
+    nodes: Mapping[str, Snapshot] | None = None,
+) -> GateResult:
     return made(name, options, node).judge(lake, nodes or pipeline())
 
 
@@ -115,11 +121,16 @@ def test_licenses_show_the_rows_and_open_only_their_parts(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("license", "allow", "expected"),
     [
-        ("MIT", {"MIT"}, True), ("", {"MIT"}, False), ("MIT OR GPL-3.0-only", {"MIT"}, True), ("MIT AND GPL-3.0-only", {"MIT"}, False),
-        ("MIT AND Apache-2.0", {"MIT", "Apache-2.0"}, True), ("(MIT OR ISC) AND Apache-2.0", {"ISC", "Apache-2.0"}, True),
-        ("GPL-2.0-only WITH Classpath-exception-2.0", {"GPL-2.0-only"}, False), ("no such ( licence", {"MIT"}, False),
+        ("MIT", {"MIT"}, True),
+        ("", {"MIT"}, False),
+        ("MIT OR GPL-3.0-only", {"MIT"}, True),
+        ("MIT AND GPL-3.0-only", {"MIT"}, False),
+        ("MIT AND Apache-2.0", {"MIT", "Apache-2.0"}, True),
+        ("(MIT OR ISC) AND Apache-2.0", {"ISC", "Apache-2.0"}, True),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", {"GPL-2.0-only"}, False),
+        ("no such ( licence", {"MIT"}, False),
     ],
-)  # fmt: skip
+)
 def test_licence_expressions(license: str, allow: set[str], expected: bool) -> None:
     assert allowed(license, frozenset(allow)) is expected
 
@@ -189,8 +200,14 @@ def test_result_in_words_and_json(lake: Lake) -> None:
     good, bad = judge(lake, "rows", 5), judge(lake, "rows", 500)
     assert good.text() == "✓ passed  rows on silver.unique: 80 rows (wanted: at least 5)"
     assert bad.text().startswith("✗ failed  rows on silver.unique")
-    assert bad.json() == {"gate": "rows", "node": "silver.unique", "passed": False, "observed": "80 rows",
-                          "wanted": "at least 500", "rows": []}  # fmt: skip
+    assert bad.json() == {
+        "gate": "rows",
+        "node": "silver.unique",
+        "passed": False,
+        "observed": "80 rows",
+        "wanted": "at least 500",
+        "rows": [],
+    }
 
 
 def test_every_field_is_described() -> None:
@@ -204,10 +221,14 @@ TEXT = "gates:\n  - rows: {min: -1}\n  - rejected: {max: 0.1, pre: source}\n  - 
 
 @pytest.mark.parametrize(
     ("index", "code", "place", "word"),
-    [(0, "E105", "ingot.yaml:2:", "gates.0.rows.min"), (1, "E102", "ingot.yaml:3:", "did you mean 'per'"),
-     (2, "E502", "ingot.yaml:4:", "did you mean 'licenses'"), (3, "E105", "ingot.yaml:5:", "at least one bound"),
-     (4, "E105", "ingot.yaml:6:", "less than or equal to 1")],
-)  # fmt: skip
+    [
+        (0, "E105", "ingot.yaml:2:", "gates.0.rows.min"),
+        (1, "E102", "ingot.yaml:3:", "did you mean 'per'"),
+        (2, "E502", "ingot.yaml:4:", "did you mean 'licenses'"),
+        (3, "E105", "ingot.yaml:5:", "at least one bound"),
+        (4, "E105", "ingot.yaml:6:", "less than or equal to 1"),
+    ],
+)
 def test_configs_that_cannot_be_meant(index: int, code: str, place: str, word: str) -> None:
     document = parse_yaml(TEXT, "ingot.yaml")
     ((name, options),) = document.data["gates"][index].items()

@@ -21,11 +21,15 @@ def folder_of(root: Path) -> str:
     return folder
 
 
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
 def test_an_edit_of_a_shared_kernel_is_another_folder(tmp_path: Path) -> None:
     package = Path(ingot.kernels.__file__).parent.parent
     shutil.copytree(package, tmp_path / "ingot", ignore=shutil.ignore_patterns("__pycache__"))
     before = folder_of(tmp_path)
-    (tmp_path / "ingot" / "kernels" / "packing.py").open("a").write("# a leaf: numba sees its own file\n")
+    append(tmp_path / "ingot" / "kernels" / "packing.py", "# a leaf: numba sees its own file\n")
     assert folder_of(tmp_path) == before
-    (tmp_path / "ingot" / "kernels" / "buffers.py").open("a").write("# inlined elsewhere\n")
+    append(tmp_path / "ingot" / "kernels" / "buffers.py", "# inlined elsewhere\n")
     assert folder_of(tmp_path) != before

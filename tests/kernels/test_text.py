@@ -18,11 +18,52 @@ from hypothesis import strategies as st
 from ingot.kernels.text import RULES, Form, classify, compose, normalize, views
 
 # what tends to interact: ends of lines, code marks, invisible and composing characters, joiners with their neighbours
-PIECES = st.sampled_from([
-    *"ab1 \t\n\r\x00\x0b\x0c\x1b\x7f`~.", "```", "~~~", "\n```\n", "    ", "\r\n", "\x85", "\x9f", "\u00a0", "\u3000",
-    "\u200b", "\u200c", "\u200d", "\ufeff", "\u2060", "\u0301", "e\u0301", "é", "\u094d", "\u0951", "क", "ष", "م", "ی",
-    "👩", "💻", "™", "½", "²", "ﬁ", "１", "｀", "\u1fef", "\u212b", "ᄒ", "ᅡ", "ᆫ", "\u09c7", "\u09be", "漢", "“", "𝒳",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        *"ab1 \t\n\r\x00\x0b\x0c\x1b\x7f`~.",
+        "```",
+        "~~~",
+        "\n```\n",
+        "    ",
+        "\r\n",
+        "\x85",
+        "\x9f",
+        "\u00a0",
+        "\u3000",
+        "\u200b",
+        "\u200c",
+        "\u200d",
+        "\ufeff",
+        "\u2060",
+        "\u0301",
+        "e\u0301",
+        "é",
+        "\u094d",
+        "\u0951",
+        "क",
+        "ष",
+        "م",
+        "ی",
+        "👩",
+        "💻",
+        "™",
+        "½",
+        "²",
+        "ﬁ",
+        "１",
+        "｀",
+        "\u1fef",
+        "\u212b",
+        "ᄒ",
+        "ᅡ",
+        "ᆫ",
+        "\u09c7",
+        "\u09be",
+        "漢",
+        "“",
+        "𝒳",
+    ]
+)
 TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=12)
 FORMS = st.sampled_from(["nfc", "nfkc"])
 
@@ -64,13 +105,29 @@ def test_each_rule(text: str, expected: str, rule: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "plain", "two  spaces\tinside", "1,000.50  ½ x² −3", "a\n\n\nb", "  indented first line",
-        "می\u200cخواهم", "क्\u200dष", "ന്\u200d x", "👩\u200d💻 👩🏽\u200d🚀", "漢字 かな 한글", "“quoted” — dashes…",
-        "```py\nif x:  \n\n   y \t \n```", "~~~\nkept  \n\n~~~", "````\n```\nstill code  \n````", "- item\n      ```\n      x  \n      ```\nend",
-        "    indented code  \n    more  \nend", "\tcode  \nend", "`span  \nover two lines` end", "```\nnever closed  \n\n",
+        "",
+        "plain",
+        "two  spaces\tinside",
+        "1,000.50  ½ x² −3",
+        "a\n\n\nb",
+        "  indented first line",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "ന്\u200d x",
+        "👩\u200d💻 👩🏽\u200d🚀",
+        "漢字 かな 한글",
+        "“quoted” — dashes…",
+        "```py\nif x:  \n\n   y \t \n```",
+        "~~~\nkept  \n\n~~~",
+        "````\n```\nstill code  \n````",
+        "- item\n      ```\n      x  \n      ```\nend",
+        "    indented code  \n    more  \nend",
+        "\tcode  \nend",
+        "`span  \nover two lines` end",
+        "```\nnever closed  \n\n",
         "line \u2028 separators stay",
     ],
-)  # fmt: skip
+)
 def test_what_stays(text: str) -> None:
     assert one(text) == text
     assert rules(text) == set()

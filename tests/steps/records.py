@@ -24,9 +24,16 @@ def chat(*contents: str | None, first: str = "user") -> list[dict[str, Any]]:
 
 def row(number: int, regime: str = "sft", **own: Any) -> dict[str, Any]:
     provenance = {
-        "record_id": f"{number:032x}", "source_id": f"id-{number}", "source": "made", "license": "MIT", "origin": "human",
-        "uri": "made.jsonl", "line": number, "item": 0, "format": "openai",
-    }  # fmt: skip
+        "record_id": f"{number:032x}",
+        "source_id": f"id-{number}",
+        "source": "made",
+        "license": "MIT",
+        "origin": "human",
+        "uri": "made.jsonl",
+        "line": number,
+        "item": 0,
+        "format": "openai",
+    }
     return {**dict.fromkeys(record_schema(regime).names), **provenance, **own}
 
 
@@ -73,25 +80,59 @@ def digest(found: pa.Table) -> str:
 
 # One table of each regime with something for every step: what golden digests are computed from.
 GOLDEN = {
-    "sft": table([
-        row(1, messages=chat("Hello\r\n", "Hi  \nthere\u200b")), row(2, messages=chat("Hello", "Hi\nthere")),
-        row(7, messages=chat("Hello ", "Hi\n\nthere")),
-        row(3, messages=chat("Cafe\u0301 ```py\nx  \n```", "```\n  y  \n```  ")), row(4, messages=chat("\u200b", "empty")),
-        row(5, messages=[turn("system", "Be brief."), *chat("Hello", None, "more", "x" * 50)], tools="[]"),
-        row(6, messages=[*chat("weather?"), turn("assistant", None, tool_calls=[
-            {"id": "c1", "name": "get", "arguments": '{"a": 1}'}]), turn("tool", "", tool_call_id="c1")],
-            meta='{"topic": {"name": "sky"}}'),
-    ]),
-    "preference": table([
-        row(1, "preference", prompt=chat("2+2?"), chosen=chat("4", first="assistant"), rejected=chat("5", first="assistant")),
-        row(2, "preference", prompt=chat("2+2?"), chosen=chat("5", first="assistant"), rejected=chat("4", first="assistant")),
-        row(3, "preference", prompt=chat("2+2? "), chosen=chat("4", first="assistant"), rejected=chat("5", first="assistant")),
-        row(4, "preference", prompt=chat("2+2?"), chosen=chat("4", first="assistant"), rejected=None),
-    ], "preference"),
-    "rlvr": table([
-        row(1, "rlvr", prompt=chat("2+2?"), verifier="math", answer="4"),
-        row(2, "rlvr", prompt=chat("2+2?\n"), verifier="math", answer="4"),
-        row(3, "rlvr", prompt=chat("2+2?"), verifier="math", answer="5"),
-        row(4, "rlvr", prompt=chat("2-2?"), verifier="math", answer="0"),
-    ], "rlvr"),
-}  # fmt: skip
+    "sft": table(
+        [
+            row(1, messages=chat("Hello\r\n", "Hi  \nthere\u200b")),
+            row(2, messages=chat("Hello", "Hi\nthere")),
+            row(7, messages=chat("Hello ", "Hi\n\nthere")),
+            row(3, messages=chat("Cafe\u0301 ```py\nx  \n```", "```\n  y  \n```  ")),
+            row(4, messages=chat("\u200b", "empty")),
+            row(5, messages=[turn("system", "Be brief."), *chat("Hello", None, "more", "x" * 50)], tools="[]"),
+            row(
+                6,
+                messages=[
+                    *chat("weather?"),
+                    turn("assistant", None, tool_calls=[{"id": "c1", "name": "get", "arguments": '{"a": 1}'}]),
+                    turn("tool", "", tool_call_id="c1"),
+                ],
+                meta='{"topic": {"name": "sky"}}',
+            ),
+        ]
+    ),
+    "preference": table(
+        [
+            row(
+                1,
+                "preference",
+                prompt=chat("2+2?"),
+                chosen=chat("4", first="assistant"),
+                rejected=chat("5", first="assistant"),
+            ),
+            row(
+                2,
+                "preference",
+                prompt=chat("2+2?"),
+                chosen=chat("5", first="assistant"),
+                rejected=chat("4", first="assistant"),
+            ),
+            row(
+                3,
+                "preference",
+                prompt=chat("2+2? "),
+                chosen=chat("4", first="assistant"),
+                rejected=chat("5", first="assistant"),
+            ),
+            row(4, "preference", prompt=chat("2+2?"), chosen=chat("4", first="assistant"), rejected=None),
+        ],
+        "preference",
+    ),
+    "rlvr": table(
+        [
+            row(1, "rlvr", prompt=chat("2+2?"), verifier="math", answer="4"),
+            row(2, "rlvr", prompt=chat("2+2?\n"), verifier="math", answer="4"),
+            row(3, "rlvr", prompt=chat("2+2?"), verifier="math", answer="5"),
+            row(4, "rlvr", prompt=chat("2-2?"), verifier="math", answer="0"),
+        ],
+        "rlvr",
+    ),
+}

@@ -57,9 +57,15 @@ def test_is_a_global_step() -> None:
 
 def test_white_space_does_not_count_and_the_rest_does() -> None:
     before = chats(
-        chat("What is  2+2?", "4"), chat("What is 2+2? ", "4\n"), chat("What is 2-2?", "4"), chat("what is 2+2?", "4"),
-        chat("What is 2+2?", "5"), chat("What is 2+2?", "4", "sure?", "yes"), chat("What is 2+2?"), [turn("system", "x"), *chat("What is 2+2?", "4")],
-    )  # fmt: skip
+        chat("What is  2+2?", "4"),
+        chat("What is 2+2? ", "4\n"),
+        chat("What is 2-2?", "4"),
+        chat("what is 2+2?", "4"),
+        chat("What is 2+2?", "5"),
+        chat("What is 2+2?", "4", "sure?", "yes"),
+        chat("What is 2+2?"),
+        [turn("system", "x"), *chat("What is 2+2?", "4")],
+    )
     assert removed(before) == {2}
 
 
@@ -77,9 +83,14 @@ def test_everything_a_turn_says_counts() -> None:
 
     call = {"id": "1", "name": "f", "arguments": "{}"}
     distinct = [
-        said(), said(reasoning="so"), said(parts="[]"), said(tool_calls=[call]), said(tool_calls=[call, call]),
-        said(tool_calls=[{**call, "arguments": "{}{}"}]), [*chat("q"), turn("tool", None)],
-    ]  # fmt: skip
+        said(),
+        said(reasoning="so"),
+        said(parts="[]"),
+        said(tool_calls=[call]),
+        said(tool_calls=[call, call]),
+        said(tool_calls=[{**call, "arguments": "{}{}"}]),
+        [*chat("q"), turn("tool", None)],
+    ]
     assert removed(chats(*distinct)) == set()
     same = [
         said(tool_calls=[call]),
@@ -118,20 +129,28 @@ def test_a_swapped_pair_is_a_conflict_and_no_duplicate() -> None:
 
 def test_unpaired_rows_keep_their_side() -> None:
     answer = chat("a", first="assistant")
-    before = table([
-        row(1, "preference", prompt=chat("q"), chosen=answer), row(2, "preference", prompt=chat("q"), rejected=answer),
-        row(3, "preference", prompt=chat("q"), chosen=answer, rejected=[]), row(4, "preference", prompt=chat("q"), chosen=answer),
-    ], "preference")  # fmt: skip
+    before = table(
+        [
+            row(1, "preference", prompt=chat("q"), chosen=answer),
+            row(2, "preference", prompt=chat("q"), rejected=answer),
+            row(3, "preference", prompt=chat("q"), chosen=answer, rejected=[]),
+            row(4, "preference", prompt=chat("q"), chosen=answer),
+        ],
+        "preference",
+    )
     assert removed(before, "preference") == {4}
 
 
 def test_another_ground_truth_is_another_record() -> None:
     assert removed(GOLDEN["rlvr"], "rlvr") == {2}
     assert notes(GOLDEN["rlvr"], "rlvr") == {"prompts_with_several_answers": 1}
-    before = table([
-        row(1, "rlvr", prompt=chat("q"), verifier="code_tests", verifier_args='{"t": 1}'),
-        row(2, "rlvr", prompt=chat("q"), verifier="code_tests", verifier_args='{"t": 2}'),
-    ], "rlvr")  # fmt: skip
+    before = table(
+        [
+            row(1, "rlvr", prompt=chat("q"), verifier="code_tests", verifier_args='{"t": 1}'),
+            row(2, "rlvr", prompt=chat("q"), verifier="code_tests", verifier_args='{"t": 2}'),
+        ],
+        "rlvr",
+    )
     assert removed(before, "rlvr") == set()
 
 
@@ -175,8 +194,13 @@ def test_laws(texts: list[list[str | None]], parts: int, rng: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "977fc6802d1ecccc02b1975e0c3b228e82f3b54588f31fa809b742c3729430c9"), ("preference", "f0f527c396bdb80361037ed3ca6b4d41afd9d4b72995393be075629508fe0cff"), ("rlvr", "37c4dff01242676c8784b3efd34132c42b75f8147b3ffc804a59f01b46c6abc2")]
-)  # fmt: skip
+    ("regime", "expected"),
+    [
+        ("sft", "977fc6802d1ecccc02b1975e0c3b228e82f3b54588f31fa809b742c3729430c9"),
+        ("preference", "f0f527c396bdb80361037ed3ca6b4d41afd9d4b72995393be075629508fe0cff"),
+        ("rlvr", "37c4dff01242676c8784b3efd34132c42b75f8147b3ffc804a59f01b46c6abc2"),
+    ],
+)
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise ExactDedup.version with it."""
     assert ExactDedup.version == 1

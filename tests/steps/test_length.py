@@ -41,8 +41,9 @@ def test_sides_of_a_conversation() -> None:
 def test_turns() -> None:
     before = chats(chat("a"), chat("a", "b"), chat("a", "b", "c"))
     assert fates(apply(before, min_turns=2, max_turns=2)) == {
-        1: ("too_few_turns", {"turns": 1, "min": 2}), 3: ("too_many_turns", {"turns": 3, "max": 2}),
-    }  # fmt: skip
+        1: ("too_few_turns", {"turns": 1, "min": 2}),
+        3: ("too_many_turns", {"turns": 3, "max": 2}),
+    }
 
 
 def test_each_response_of_a_preference_and_the_longest_of_the_whole() -> None:
@@ -58,8 +59,9 @@ def test_each_response_of_a_preference_and_the_longest_of_the_whole() -> None:
     ]
     before = table(rows, "preference")
     assert fates(apply(before, "preference", min_response_chars=2)) == {
-        1: ("too_few_characters", {"response_chars": 1, "min": 2}), 2: ("too_few_characters", {"response_chars": 1, "min": 2}),
-    }  # fmt: skip
+        1: ("too_few_characters", {"response_chars": 1, "min": 2}),
+        2: ("too_few_characters", {"response_chars": 1, "min": 2}),
+    }
     assert fates(apply(before, "preference", max_chars=6)) == {1: ("too_many_characters", {"chars": 7, "max": 6})}
     assert len(apply(before, "preference", max_turns=2, min_turns=2).kept) == 2
 
@@ -101,8 +103,13 @@ def test_laws(texts: list[list[str | None]], cut: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "b6baf2b5060feebbdd5a70e2c76eb568dc3cc43a404e0b11e6fddd18f946c731"), ("preference", "57f51224fa5af8892087ee060a10941300000000000000000000000000000000"), ("rlvr", "92b0b18be1ba7454c52be10c1e83db4500000000000000000000000000000000")]
-)  # fmt: skip
+    ("regime", "expected"),
+    [
+        ("sft", "b6baf2b5060feebbdd5a70e2c76eb568dc3cc43a404e0b11e6fddd18f946c731"),
+        ("preference", "57f51224fa5af8892087ee060a10941300000000000000000000000000000000"),
+        ("rlvr", "92b0b18be1ba7454c52be10c1e83db4500000000000000000000000000000000"),
+    ],
+)
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise Length.version with it."""
     assert Length.version == 1

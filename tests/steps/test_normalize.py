@@ -100,9 +100,13 @@ def test_an_emptied_message_rejects_its_row_with_evidence() -> None:
 def test_turns_that_may_be_empty() -> None:
     call = {"id": None, "name": "f", "arguments": "{}"}
     turns = [
-        turn("user", ""), turn("assistant", " ", tool_calls=[call]), turn("tool", "\n"),
-        turn("assistant", " ", reasoning="so"), turn("user", " ", parts='[{"image": 1}]'), turn("assistant", "ok", reasoning="\n"),
-    ]  # fmt: skip
+        turn("user", ""),
+        turn("assistant", " ", tool_calls=[call]),
+        turn("tool", "\n"),
+        turn("assistant", " ", reasoning="so"),
+        turn("user", " ", parts='[{"image": 1}]'),
+        turn("assistant", "ok", reasoning="\n"),
+    ]
     outcome = apply(chats(turns))
     assert len(outcome.rejects) == 0
     assert contents(outcome.kept) == [["", "", "", "", "", "ok"]]
@@ -134,8 +138,13 @@ def test_laws(before: pa.Table, cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "ba38cecd4857ffeac8cb19f08de581167b4e342742dc6735d42f8b5c0f860add"), ("preference", "2c39ca05d703f401dc7b18ad1d856aa000000000000000000000000000000000"), ("rlvr", "4d9070430add67bbcfc61d96e45b14e800000000000000000000000000000000")]
-)  # fmt: skip
+    ("regime", "expected"),
+    [
+        ("sft", "ba38cecd4857ffeac8cb19f08de581167b4e342742dc6735d42f8b5c0f860add"),
+        ("preference", "2c39ca05d703f401dc7b18ad1d856aa000000000000000000000000000000000"),
+        ("rlvr", "4d9070430add67bbcfc61d96e45b14e800000000000000000000000000000000"),
+    ],
+)
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise Normalize.version with it."""
     assert STEP.version == 1

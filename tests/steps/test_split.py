@@ -45,8 +45,10 @@ def test_another_seed_is_another_split_and_a_larger_share_keeps_the_smaller() ->
 
 def test_answers_to_one_prompt_stay_together_whatever_surrounds_them() -> None:
     asked = [
-        chat("What  is\n2+2?", "4"), chat("what is 2+2?", "5", "sure?", "no"), [turn("system", "Be kind."), *chat("What is 2+2? ", "4")],
-    ]  # fmt: skip
+        chat("What  is\n2+2?", "4"),
+        chat("what is 2+2?", "5", "sure?", "no"),
+        [turn("system", "Be kind."), *chat("What is 2+2? ", "4")],
+    ]
     for seed in range(20):
         assert len(set(sides(chats(*asked), seed=seed))) == 1
     other = [sides(chats(chat("What is 2-2?"), asked[0]), seed=seed) for seed in range(20)]
@@ -58,9 +60,12 @@ def test_one_prompt_has_one_side_in_all_regimes() -> None:
         found = {
             *sides(chats(chat("2+2?", "4")), seed=seed),
             *sides(table([row(1, "rlvr", prompt=chat("2+2?"), answer="4")], "rlvr"), "rlvr", seed=seed),
-            *sides(table([row(1, "preference", prompt=chat("2+2?"), chosen=chat("4", first="assistant"))], "preference"),
-                   "preference", seed=seed),
-        }  # fmt: skip
+            *sides(
+                table([row(1, "preference", prompt=chat("2+2?"), chosen=chat("4", first="assistant"))], "preference"),
+                "preference",
+                seed=seed,
+            ),
+        }
         assert len(found) == 1
 
 
@@ -95,9 +100,17 @@ def test_a_second_split_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"validation": 0}, {"validation": 0.6, "test": 0.4}, {"validation": 1.0}, {"validation": 0.1, "key": "meta."},
-     {"validation": 0.1, "key": "answer"}, {"valid": 0.1}, {"validation": 0.1, "seed": -1}],
-)  # fmt: skip
+    [
+        {},
+        {"validation": 0},
+        {"validation": 0.6, "test": 0.4},
+        {"validation": 1.0},
+        {"validation": 0.1, "key": "meta."},
+        {"validation": 0.1, "key": "answer"},
+        {"valid": 0.1},
+        {"validation": 0.1, "seed": -1},
+    ],
+)
 def test_configs_that_cannot_be_meant(config: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SplitConfig.model_validate(config)
@@ -125,8 +138,13 @@ def test_laws(texts: list[list[str | None]], cut: int, rng: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("regime", "expected"), [("sft", "b910c272a03637627b5b074cc2b902fc"), ("preference", "5a699d6de6f44cfcd71072c428399277"), ("rlvr", "faf634d706102a1abb08fe635d7ad4fe")]
-)  # fmt: skip
+    ("regime", "expected"),
+    [
+        ("sft", "b910c272a03637627b5b074cc2b902fc"),
+        ("preference", "5a699d6de6f44cfcd71072c428399277"),
+        ("rlvr", "faf634d706102a1abb08fe635d7ad4fe"),
+    ],
+)
 def test_golden(regime: str, expected: str) -> None:
     """When this fails on purpose, raise Split.version with it: a stored split must not move."""
     assert Split.version == 1

@@ -62,26 +62,37 @@ def test_identical_rows_are_told_apart_by_their_place() -> None:
 @pytest.mark.parametrize(
     ("query", "word"),
     [
-        ("select *, random() as r from input", "random"), ("select *, uuid() as u from input", "uuid"),
-        ("select * from input where now() is not null", "now"), ("select *, current_timestamp as t from input", "current_timestamp"),
-        ("select *, today() as t from input", "today"), ("select *, ago(interval 1 day) as t from input", "ago"),
+        ("select *, random() as r from input", "random"),
+        ("select *, uuid() as u from input", "uuid"),
+        ("select * from input where now() is not null", "now"),
+        ("select *, current_timestamp as t from input", "current_timestamp"),
+        ("select *, today() as t from input", "today"),
+        ("select *, ago(interval 1 day) as t from input", "ago"),
         ("select *, current_setting('threads') as t from input", "current_setting"),
-        ("select * from input limit 2", "LIMIT"), ("select distinct * from input", "DISTINCT"),
-        ("select * from input using sample 1", "sample"), ("select * from input tablesample 50%", "sample"),
-        ("select max(line) from input", "max"), ("select record_id, count(*) from input group by all", "count"),
+        ("select * from input limit 2", "LIMIT"),
+        ("select distinct * from input", "DISTINCT"),
+        ("select * from input using sample 1", "sample"),
+        ("select * from input tablesample 50%", "sample"),
+        ("select max(line) from input", "max"),
+        ("select record_id, count(*) from input group by all", "count"),
         ("select *, row_number() over (order by line) as n from input", "row_number"),
         ("select * from input qualify row_number() over () = 1", "QUALIFY"),
         ("select * from input where line > (select avg(line) from input)", "avg"),
         ("select * from input union all select * from input", "set operation"),
         ("select a.* from input a join input b using (record_id)", "exactly once"),
         ("select 1 as record_id", "exactly once"),
-        ("select * from read_csv('x.csv'), input", "read_csv"), ("select * from 'x.parquet'", "x.parquet"),
+        ("select * from read_csv('x.csv'), input", "read_csv"),
+        ("select * from 'x.parquet'", "x.parquet"),
         ("select * from input, 'x.parquet' as other", "x.parquet"),
-        ("select 1; select 2", "2 statements"), ("selec 1", "syntax error"),
-        ("copy input to 'x.csv'", "SELECT"), ("attach 'x.db'", "SELECT"), ("install httpfs", "SELECT"),
-        ("set threads = 4", "SELECT"), ("create table x as from input", "SELECT"),
+        ("select 1; select 2", "2 statements"),
+        ("selec 1", "syntax error"),
+        ("copy input to 'x.csv'", "SELECT"),
+        ("attach 'x.db'", "SELECT"),
+        ("install httpfs", "SELECT"),
+        ("set threads = 4", "SELECT"),
+        ("create table x as from input", "SELECT"),
     ],
-)  # fmt: skip
+)
 def test_queries_that_are_not_row_by_row(query: str, word: str) -> None:
     with pytest.raises(StepError) as caught:
         apply(query)
@@ -93,15 +104,17 @@ def test_queries_that_are_not_row_by_row(query: str, word: str) -> None:
 @pytest.mark.parametrize(
     ("query", "code", "word"),
     [
-        ("select nothing from input", "E412", "nothing"), ("select messages from input", "E412", "record_id"),
-        ("select * exclude (tools) from input", "E412", "tools"), ("select * replace (1 as messages) from input", "E412", "messages"),
+        ("select nothing from input", "E412", "nothing"),
+        ("select messages from input", "E412", "record_id"),
+        ("select * exclude (tools) from input", "E412", "tools"),
+        ("select * replace (1 as messages) from input", "E412", "messages"),
         ("select *, read_text('/etc/passwd') as t from input", "E412", "read_text"),
         ("select * replace ('x' as record_id) from input", "E413", "invents record_id 'x'"),
         ("select * from input, range(2) t(n)", "E413", "repeats record_id"),
         ("select * replace ('other' as license) from input", "E413", "license"),
         ("select * replace (line + 1 as line) from input", "E413", "invents"),
     ],
-)  # fmt: skip
+)
 def test_answers_that_cannot_be_taken(query: str, code: str, word: str) -> None:
     with pytest.raises(StepError) as caught:
         apply(query)

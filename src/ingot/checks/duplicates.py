@@ -19,7 +19,7 @@ WHERE = ("record_id", "uri", "line")
 
 
 def find(facts: Facts, key: Key | None) -> Json:
-    """{"duplicates": rows beyond the first of each group, "rows": the first SHOWN of them, each with the row it repeats}."""
+    """{"duplicates": rows beyond the first of each group, "rows": the first SHOWN, each with the row it repeats}."""
     regime = facts.regime
     names = [*message_columns(regime), "tools", *(ANSWER if regime == "rlvr" else ())]
     keys, sizes = [np.zeros((0, 2), np.uint64)], []

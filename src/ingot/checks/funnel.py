@@ -8,52 +8,16 @@ each step begins with the rows that the one before left; otherwise E402 with the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ingot.checks.render import svg, text
+from ingot.checks.stages import COUNTS, Funnel, Stage
 from ingot.core.task import Json
 from ingot.errors import StepError
 
 if TYPE_CHECKING:
     from ingot.core.node import Snapshot
-
-COUNTS = ("rows_in", "rows_out", "rejected", "merged", "added")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One step of one node. sources: the same counts and reasons by source; notes: what the step counted besides."""
-
-    node: str
-    step: str
-    rows_in: int
-    rows_out: int
-    rejected: int
-    merged: int
-    added: int
-    reasons: Mapping[str, int]
-    sources: Mapping[str, Json]
-    notes: Mapping[str, int]
-
-    @property
-    def left(self) -> int:
-        """Rows that did not go on."""
-        return self.rejected + self.merged
-
-    @property
-    def share_left(self) -> float:
-        """Of the rows that the step had, added ones included, the share that did not go on."""
-        return self.left / (self.rows_in + self.added) if self.rows_in + self.added else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Funnel:
-    """arrived: rows of each source in bronze, where bronze is part of it; stages: in the order of the work."""
-
-    arrived: Mapping[str, int]
-    stages: tuple[Stage, ...]
-    rows_out: int
 
 
 def build(snapshots: Mapping[str, Snapshot]) -> Funnel:
@@ -73,10 +37,9 @@ def build(snapshots: Mapping[str, Snapshot]) -> Funnel:
 
 
 def _stage(node: str, entry: Json) -> Stage:
-    return Stage(
-        node=node, step=entry["step"], **{name: int(entry.get(name, 0)) for name in COUNTS},
-        reasons=dict(entry.get("reasons", {})), sources=dict(entry.get("sources", {})), notes=dict(entry.get("notes", {})),
-    )  # fmt: skip
+    counts: Json = {name: int(entry.get(name, 0)) for name in COUNTS}
+    named: Json = {name: dict(entry.get(name, {})) for name in ("reasons", "sources", "notes")}
+    return Stage(node=node, step=entry["step"], **counts, **named)
 
 
 def _conserved(stage: Stage) -> None:
@@ -131,13 +94,9 @@ def funnel_table(funnel: Funnel) -> list[Json]:
 
 def render_text(funnel: Funnel, width: int = 100) -> str:
     """The funnel as aligned plain text with bars."""
-    from ingot.checks.render import text
-
     return text(funnel, width)
 
 
 def render_svg(funnel: Funnel, title: str = "Where the rows went") -> str:
     """The funnel as one self-contained SVG, light or dark as the reader's system is."""
-    from ingot.checks.render import svg
-
     return svg(funnel, title)

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ingot.checks.funnel import Funnel, Stage
+    from ingot.checks.stages import Funnel, Stage
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _GLUE = "\x00"
@@ -161,11 +161,13 @@ def _summary(rows: list[tuple[str, str, Stage | None, int, int, str]]) -> str:
     if not rows:
         return "No step has run yet."
     silver = [row for row in rows if row[1].startswith("silver.")] or rows
-    return f"{rows[0][3]:,} rows came, {silver[-1][4]:,} records went on; every row that left has a reason and its evidence"
+    counts = f"{rows[0][3]:,} rows came, {silver[-1][4]:,} records went on"
+    return f"{counts}; every row that left has a reason and its evidence"
 
 
 def _head(height: int, title: str, summary: str) -> str:
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" aria-labelledby="t d">
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"
+ width="{_WIDTH}" height="{height}" role="img" aria-labelledby="t d">
 <title id="t">{escape(title)}</title>
 <desc id="d">{escape(summary)}</desc>
 <style>{_STYLE}</style>

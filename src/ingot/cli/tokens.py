@@ -66,6 +66,9 @@ def sample_lines(lake: Lake, snapshot: Snapshot, row: int, tokenizer: Tokenizer)
                           f"tokens {member['column']}–{member['column'] + member['length'] - 1}", style="italic"))  # fmt: skip
         for name in [c for c in document if c.endswith("tokens")]:
             side = name.removesuffix("tokens").rstrip("_")
+            if document[name] is None:
+                lines.append(Text(f"      {side}: none, the row is unpaired", style="dim"))
+                continue
             segments = np.asarray(document[name.replace("tokens", "segments")], np.uint8)
             tokens = np.asarray(document[name], np.int32)
             if stats["regime"] == "sft":

@@ -11,7 +11,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ingot.errors import ConfigError
+from ingot.errors import ConfigError, IngotError
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -60,6 +60,9 @@ class Document:
             return ConfigError("E102", f"unknown key {dotted!r}{hint}", where=self.where(at), next=keys)
         if first["type"] == "missing":
             return ConfigError("E104", f"{dotted!r} is missing", where=self.where(at[:-1]), next=f"add {dotted}: ...")
+        cause = getattr(first.get("ctx", {}).get("error"), "__cause__", None)
+        if isinstance(cause, IngotError):  # a check of ours inside a validator: its own code
+            return ConfigError(cause.code, f"{dotted}: {cause.message}", where=self.where(at), next=cause.next)
         message = first["msg"].removeprefix("Value error, ")
         return ConfigError("E105", f"{dotted}: {shown}: {message}", where=self.where(at))
 

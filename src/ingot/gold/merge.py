@@ -99,13 +99,17 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
     """One bucket of a split. params: parts, split, regime, bucket, bits, overflow, max_length, train_on."""
     params = task.params
     low, high = bounds(params["bucket"], params["bits"])
-    slices = []
+    before, slices, gone = [], [], []
     for path in params["parts"]:
         found = bucket_of(lake.open_ipc(path), params["split"], low, high)
         if len(found):
-            slices.append(found)
-    rows = merge(slices, DOCUMENTS[params["regime"]])
-    kept, rejects = admit(rows, params["regime"], params["overflow"], params["max_length"], params["train_on"])
+            before.append(found.select(["source"]))
+            admitted = admit(found, params["regime"], params["overflow"], params["max_length"], params["train_on"])
+            slices.append(admitted[0])
+            gone.append(admitted[1])
+    kept = merge(slices, DOCUMENTS[params["regime"]])
+    rejects = pa.concat_tables(gone).sort_by("record_id") if gone else REJECTS.empty_table()
+    rows = pa.concat_tables(before) if before else kept.select(["source"])
     size = lake.write_ipc(task.path(".arrow"), kept)
     if len(rejects):
         lake.write_parquet(task.path("-rejects.parquet"), rejects)
@@ -127,12 +131,12 @@ def admit(rows: pa.Table, regime: str, overflow: Overflow, max_length: int, trai
                                       trainable=trainable(train_on))  # fmt: skip
     if not mask.any():
         return rows, REJECTS.empty_table()
-    gone = rows.select(["record_id", "source"]).filter(pa.array(mask))
+    gone = rows.filter(pa.array(mask))
     columns: dict[str, Any] = {
-        name: pa.nulls(len(gone), kind) for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)
+        name: gone.column(name) if name in gone.column_names else pa.nulls(len(gone), kind)
+        for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)
     }
-    columns |= {"record_id": gone.column("record_id"), "source": gone.column("source"), "reason": reasons,
-                "evidence": evidence, "step": pa.repeat(pa.scalar(STEP), len(gone))}  # fmt: skip
+    columns |= {"reason": reasons, "evidence": evidence, "step": pa.repeat(pa.scalar(STEP), len(gone))}
     return rows.filter(pa.array(~mask)).combine_chunks(), pa.table(columns).cast(REJECTS)
 
 

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 4 << 20  # bytes of content per call of the tokenizer: bounds its memory, which is about 100 bytes a token
-_CARRIED = ("record_id", "source", "split")
+_SIDES = {"chosen": 0, "rejected": 1}
+_CARRIED = ("record_id", "source", "split", "source_id", "uri", "line")  # the last three: for rejects of later tasks
 _ANSWER = {"sft": (), "preference": (), "rlvr": ("verifier", "answer", "verifier_args")}
 _TRAINED = np.zeros(256, np.bool_)
 _TRAINED[[ASSISTANT, THINKING, TOOL_CALL]] = True
@@ -100,8 +101,10 @@ def tokenize_table(
     columns: dict[str, Any] = {name: kept[name] for name in _CARRIED}
     for name, (starts, ends) in lists.items():
         prefix = f"{name}_" if name else ""
-        columns[f"{prefix}tokens"] = _list_array(done.tokens, starts[keep], ends[keep])
-        columns[f"{prefix}segments"] = _list_array(done.segments, starts[keep], ends[keep])
+        side = _SIDES.get(name)
+        absent = None if side is None else row_docs[keep, side] < 0
+        columns[f"{prefix}tokens"] = _list_array(done.tokens, starts[keep], ends[keep], absent)
+        columns[f"{prefix}segments"] = _list_array(done.segments, starts[keep], ends[keep], absent)
     columns |= {name: kept[name] for name in _ANSWER[spec.regime]}
     notes.update(rows=len(order), tokens=sum(len(columns[name].values) for name in columns if name.endswith("tokens")))
     return pa.table(columns), _rejects(table, order, problems), {name: n for name, n in sorted(notes.items()) if n}
@@ -211,12 +214,16 @@ def _untrained(lists: Lists, regime: str, done: Tokenized, row_docs: NDArray[np.
     return rows
 
 
-def _list_array(values: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> pa.ListArray:
+def _list_array(
+    values: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64], absent: NDArray[np.bool_] | None
+) -> pa.ListArray:
+    """Lists values[starts:ends]; null where absent (the side that an unpaired row does not have)."""
     if len(starts) and starts[0] == 0 and ends[-1] == len(values) and (starts[1:] == ends[:-1]).all():
         flat, at = values, np.append(starts, ends[-1])  # every token in its place: nothing to copy
     else:
         flat, at = gather(values, starts, ends)
-    return pa.ListArray.from_arrays(pa.array(at.astype(np.int32)), pa.array(flat))
+    mask = pa.array(absent) if absent is not None and absent.any() else None
+    return pa.ListArray.from_arrays(pa.array(at.astype(np.int32)), pa.array(flat), mask=mask)
 
 
 def _row_problems(

@@ -5,8 +5,8 @@ vanish, line breaks and indentation stay, because in code they are content. "loo
 letters their simple lower case, for groups that should not be torn apart. Neither touches digits, signs, punctuation.
 A key of a sequence is the hash of its parts' hashes in order, so that ["ab", "c"] and ["a", "bc"] differ.
 Hash: XXH64 twice (kernels.hashing). Guarantee: a key depends on the text alone; null counts as "".
-Cost, CPU seconds on one of two shared cores, median of 7, on 319,399 real strings (88 MB): exact 257 MB/s, loose 247 MB/s;
-on long ASCII text 600 MB/s both.
+Cost, CPU seconds on one of two shared cores, median of 7, on 319,399 real strings (88 MB): exact 257, loose
+247 MB/s; on long ASCII text 600 MB/s both.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _fence(data: Bytes, i: Any, end: Any) -> Any:
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def trim(data: Bytes, offsets: Offsets) -> Any:
-    """Strings without white space at line ends and without blank lines around, code excepted; and whether it changed."""
+    """Strings without white space at line ends and blank lines around, code excepted; and which ones changed."""
     n = offsets.shape[0] - 1
     out = np.empty(offsets[n] - offsets[0], np.uint8)
     ends = np.zeros(n + 1, np.int32)

@@ -1,8 +1,8 @@
 """Keys of records: what makes two of them the same conversation, the same prompt, or the same prompt and answer.
 
 A turn counts with its role, content, reasoning, multi-part content and tool calls (names and arguments, not their ids);
-a record with its turns in order and its tools. Texts are compared under the exact folding of `kernels.keys`: white space
-inside lines and blank lines do not count; case, digits, signs, line breaks and indentation do.
+a record with its turns in order and its tools. Texts are compared under the exact folding of `kernels.keys`: white
+space inside lines and blank lines do not count; case, digits, signs, line breaks and indentation do.
   conversation    every turn; of a preference also which answer was chosen; of an rlvr record also the ground truth
   prompt          sft: the turns before the first answer; else the prompt
   prompt+answer   sft: the turns up to and with the first answer; preference and rlvr: as conversation

@@ -6,8 +6,6 @@ Cost: rows that are JSON already are scanned where they lie, without a copy.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Any
 
@@ -20,6 +18,7 @@ from ingot.kernels.json_tokens import OBJECT
 from ingot.kernels.tape import ERRORS, scan
 from ingot.schema.convert.batch import Batch, Faults
 from ingot.schema.cursor import CUT, Cursor, cut
+from ingot.schema.delimited import fields
 
 DELIMITED = ("csv", "tsv")
 
@@ -95,17 +94,12 @@ def _delimited(raw: pa.Array, context: pa.StringArray, rows: np.ndarray, faults:
             _bad_record(faults, unit, "invalid_utf8", byte=error.start, near=_near(raw, unit, error.start))
             result[unit] = None
             continue
-        fields = next(
-            csv.reader(
-                io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=dialect.get("delimiter") or ",",
-                quotechar=dialect.get("quote") or '"',
-            ), [],
-        )  # fmt: skip
-        if len(fields) != len(names):
-            _bad_record(faults, unit, "ragged_row", fields=len(fields), header=len(names))
+        values = fields(text.removeprefix("\ufeff"), dialect.get("delimiter") or ",")
+        if len(values) != len(names):
+            _bad_record(faults, unit, "ragged_row", fields=len(values), header=len(names))
             result[unit] = None
             continue
-        result[unit] = json.dumps(dict(zip(_unique(names), fields, strict=True)), ensure_ascii=False).encode()
+        result[unit] = json.dumps(dict(zip(_unique(names), values, strict=True)), ensure_ascii=False).encode()
     return pa.array(result, pa.binary())
 
 

@@ -1,6 +1,7 @@
 """Text encodings: Unicode marks, and the guess between UTF-8, Shift-JIS, Windows-1252 and Mac Roman.
 
-UTF-8 is proven by decoding. Of the others, Shift-JIS is taken when the bytes decode strictly and are mostly kana and
+UTF-8 is proven by decoding, or by more whole multi-byte characters than bytes that fit nowhere: then the file is UTF-8 with
+a few damaged rows. Of the others, Shift-JIS is taken when the bytes decode strictly and are mostly kana and
 kanji; Windows-1252 and Mac Roman differ in what each high byte means, so the one whose letters and punctuation stand
 where such characters stand wins ("don’t", not "donÕt"). Every guess is recorded in the batch and can be overruled.
 """
@@ -8,6 +9,7 @@ where such characters stand wins ("don’t", not "donÕt"). Every guess is recor
 from __future__ import annotations
 
 import codecs
+import re
 
 from ingot.errors import SourceError
 
@@ -17,6 +19,12 @@ _MARKS = (
 )  # fmt: skip
 LENIENT = "ingot.bytes"  # error handler for `decode`
 _QUOTES = "‘’“”–—…•«»"
+_CHARACTER = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)  # of UTF-8, above ASCII
+_CUT_OFF = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{0,2}$")
+_HIGH = bytes(range(0x80, 0x100))
 
 
 def _lone(error: UnicodeError) -> tuple[str, int]:
@@ -60,7 +68,7 @@ def decodes(data: bytes, encoding: str, *, whole: bool) -> bool:
 
 def detect_encoding(data: bytes, *, whole: bool = False) -> str:
     """utf-8, cp932, cp1252 or mac_roman; "unknown" for bytes that are no text."""
-    if decodes(data, "utf-8", whole=whole):
+    if decodes(data, "utf-8", whole=whole) or _is_damaged_utf8(data, whole):
         return "utf-8"
     if sum(byte < 32 and byte not in (9, 10, 12, 13) for byte in data[:65536]) > len(data[:65536]) // 100:
         return "unknown"
@@ -68,6 +76,12 @@ def detect_encoding(data: bytes, *, whole: bool = False) -> str:
         return "cp932"
     scores = {name: _plausible(data, name) for name in ("cp1252", "mac_roman")}
     return "mac_roman" if scores["mac_roman"] > scores["cp1252"] else "cp1252"
+
+
+def _is_damaged_utf8(data: bytes, whole: bool) -> bool:
+    """More characters of UTF-8 than bytes outside of any."""
+    rest, characters = _CHARACTER.subn(b"", data if whole else _CUT_OFF.sub(b"", data))
+    return characters > len(rest) - len(rest.translate(None, _HIGH))
 
 
 def _is_japanese(data: bytes, whole: bool) -> bool:

@@ -52,7 +52,7 @@ class ExactDedup:
         self.config = config
 
     def keys(self, table: pa.Table, ctx: StepContext) -> pa.Table:
-        """key_hi, key_lo: the prompt; own_*: the whole key; flip_*: the pair the other way round; order, record_id, source."""
+        """key_*: the prompt; own_*: the whole key; flip_*: the pair swapped; order, record_id, source, key."""
         name = self.config.key or DEFAULT_KEY[ctx.regime]
         prompt, own, flip = record_keys(table, ctx.regime, name)
         ids, sources = one(table.column("record_id")), one(table.column("source"))

@@ -37,8 +37,8 @@ class SplitConfig(StepConfig):
     test: float | None = Field(default=None, gt=0, lt=1, description="Share of keys for test.")
     key: str = Field(
         default="prompt",
-        description="What stays together: prompt, conversation, source_id, or a field of meta as meta.NAME (meta.A.B for "
-        "a nested one). Rows without the field go by their prompt.",
+        description="What stays together: prompt, conversation, source_id, or a field of meta as "
+        "meta.NAME (meta.A.B for a nested one). Rows without the field go by their prompt.",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Another seed gives another, unrelated split.")
 

@@ -82,7 +82,7 @@ class Sql:
                 connection.execute(f"set {setting}")
             if refused := checked(self.config.query):
                 raise StepError("E411", f"{self._shown} {refused}", where=where,
-                                next="use row-wise expressions over input only; global work belongs in other steps")  # fmt: skip
+                                next="use row-wise expressions over input only")  # fmt: skip
             connection.register("input", table)
             return _plain(connection.sql(self.config.query).to_arrow_table())
         except duckdb.Error as error:
@@ -102,7 +102,7 @@ class Sql:
             value = answer.column("record_id")[int(wrong[0])].as_py()
             what = "repeats" if counts[theirs[wrong[0]]] else "invents"
             raise StepError("E413", f"the answer of {self._shown} {what} record_id {value!r}", where=where,
-                            next="give at most one row per input row and leave record_id, uri and line as they are")  # fmt: skip
+                            next="give at most one row per input row; leave record_id, uri and line")  # fmt: skip
         starts = np.concatenate([[0], np.cumsum(counts)])
         rank = np.empty(len(theirs), np.int64)
         order = np.argsort(theirs, kind="stable")
@@ -142,7 +142,7 @@ class Sql:
             return column.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise StepError("E412", f"{self._shown} gives column {name!r} type {column.type}, not {kind} ({error})",
-                            where=where, next=f"cast it back, or give it another name than {name}") from None  # fmt: skip
+                            where=where, next=f"cast it back, or name it other than {name}") from None  # fmt: skip
 
 
 PROVENANCE_NAMES = frozenset(field.name for field in PROVENANCE)

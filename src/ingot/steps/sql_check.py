@@ -68,7 +68,7 @@ def _functions() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _walk(tree: Any, *, local: bool, seen: Names) -> str | None:
-    """The first problem below this node. local: inside a subquery over the row's own lists, where anything counts once."""
+    """The first problem below this node. local: inside a subquery over the row's own lists, where anything goes."""
     if isinstance(tree, list):
         return next((found for item in tree if (found := _walk(item, local=local, seen=seen))), None)
     if not isinstance(tree, dict):
