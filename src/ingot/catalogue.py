@@ -53,6 +53,8 @@ CATALOGUE: dict[str, Entry] = {
     "E114": Entry("The file exists", "`ingot init` does not overwrite a pipeline.", "`ingot init --force`, or -f another name."),
     "E115": Entry("No data file found", "Nothing here is JSON Lines, JSON, CSV, Parquet or Arrow with a known shape.",
                   "Name the files: `ingot init PATH...`; for an unknown shape write a field map (docs/formats.md)."),
+    "E116": Entry("A gate that cannot be meant", "There is no gate of that name, or no silver node for it to judge.",
+                  "Take the suggestion; docs/configuration.md lists the gates."),
     # E2xx sources
     "E201": Entry("A path names no files", "A slip of the pen, another folder, or files that have not arrived yet.",
                   "Correct `path`; relative paths start at the folder of ingot.yaml, `**` matches any depth."),
@@ -143,8 +145,6 @@ CATALOGUE: dict[str, Entry] = {
     # E5xx gates
     "E501": Entry("A gate failed", "The data does not meet a condition of the pipeline; no name was moved.",
                   "Look at the rows shown; correct the data or, knowingly, the gate. The names still mean the old data."),
-    "E502": Entry("A gate that cannot be meant", "There is no gate of that name, or no silver node for it to judge.",
-                  "Take the suggestion; docs/configuration.md lists the gates."),
     # E6xx gold
     "E601": Entry("The tokenizer cannot be found or read", "gold.tokenizer names no file, or a directory without tokenizer.json.",
                   "Give a tokenizer.json, a directory that holds one (relative to ingot.yaml), or a hub name owner/model."),
@@ -222,6 +222,7 @@ REASONS: dict[str, str] = {
     "too_deep": "The objects and arrays of the row are nested deeper than 512 levels.",
     "trailing_data": "The row goes on after its JSON value, as when a line break between two rows is lost.",
     "truncated_file": "The file breaks off here: compressed data that ends or is damaged, or an array or object that is not closed.",
+    "unreadable_file": "The file cannot be read, or is not what its source says; the evidence begins with the error's code.",
     # conform
     "format_mismatch": "The row lacks a field that defines the declared or detected format.",
     "missing_field": "A field that the format needs inside the row is absent or null.",

@@ -80,7 +80,8 @@ class Pipeline:
         config = self._check(load("ingot.sources.node:SourceConfig"), {**(options or {}), **more}, path)
         if (why := load("ingot.schema.formats:unfit")(config.format, self.regime)) is not None:
             raise ConfigError("E111", f"source {name!r}: {why}", where=self._document.where((*path, "format")))
-        node = load("ingot.sources.node:FileSource")(name=f"bronze.{name}", config=config, base=self.base)
+        place = self._document.where((*path, "path")) if self._document.data else None
+        node = load("ingot.sources.node:FileSource")(name=f"bronze.{name}", config=config, base=self.base, place=place)
         return self._add(node, path)
 
     def silver(self, name: str, inputs: Handle | Sequence[Handle], steps: Sequence[StepSpec | Callable[..., Any]],

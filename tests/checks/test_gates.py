@@ -11,6 +11,7 @@ from tests.checks.made import pipeline, stored
 from tests.steps.records import chat, row, table
 
 from ingot.checks.conditions import GATES, allowed
+from ingot.checks.facts import LakeFacts
 from ingot.checks.gates import Gate, GateResult, bind
 from ingot.core.node import Snapshot
 from ingot.core.yamlfile import Document, parse_yaml
@@ -196,6 +197,18 @@ def test_splits(lake: Lake) -> None:
     assert (result.observed, result.wanted) == ("5 validation, 0 test", "at least 6 validation, at least 1 test")
 
 
+def test_facts_of_a_node(lake: Lake) -> None:
+    facts = LakeFacts(lake=lake, snapshots=pipeline(), node="silver.unique")
+    assert [one["step"] for one in facts.funnel()] == ["conform", "normalize", "exact_dedup"]
+    assert facts.regime == "sft"
+    assert facts.columns() == []
+    nodes = stored(lake, [table([row(1, messages=chat("a"))]), table([row(2, messages=chat("b"))])])
+    stored_facts = LakeFacts(lake=lake, snapshots=nodes, node="silver.clean")
+    assert stored_facts.columns() == table([]).column_names
+    assert [part["line"].to_pylist() for part in stored_facts.scan(["line"])] == [[1], [2]]
+    assert list(stored_facts.rejects(None, None)) == []
+
+
 def test_result_in_words_and_json(lake: Lake) -> None:
     good, bad = judge(lake, "rows", 5), judge(lake, "rows", 500)
     assert good.text() == "✓ passed  rows on silver.unique: 80 rows (wanted: at least 5)"
@@ -224,7 +237,7 @@ TEXT = "gates:\n  - rows: {min: -1}\n  - rejected: {max: 0.1, pre: source}\n  - 
     [
         (0, "E105", "ingot.yaml:2:", "gates.0.rows.min"),
         (1, "E102", "ingot.yaml:3:", "did you mean 'per'"),
-        (2, "E502", "ingot.yaml:4:", "did you mean 'licenses'"),
+        (2, "E116", "ingot.yaml:4:", "did you mean 'licenses'"),
         (3, "E105", "ingot.yaml:5:", "at least one bound"),
         (4, "E105", "ingot.yaml:6:", "less than or equal to 1"),
     ],
@@ -247,5 +260,5 @@ def test_the_node_is_the_last_silver_one_or_the_one_named() -> None:
         bind("rows", {"min": 1, "node": "silver.clean"}, document, (), node=None, silver=silver).node == "silver.clean"
     )
     for node, known in (("gold.train", silver), ("silver.other", silver), (None, [])):
-        with pytest.raises(ConfigError, match="E502"):
+        with pytest.raises(ConfigError, match="E116"):
             bind("rows", 1, document, (), node=node, silver=known)

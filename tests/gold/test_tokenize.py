@@ -303,9 +303,9 @@ def test_tokens_that_cross_the_boundary_belong_to_the_response() -> None:
     assert notes["prompt_boundary_moved"] == 1
 
 
-def test_unpaired_rows_have_an_empty_side() -> None:
+def test_an_unpaired_row_has_null_for_the_side_that_is_absent() -> None:
     kept, rejects, _ = tokenized(preference(("yes", None), (None, "no"), (None, None)), TOK, None, "preference")
-    assert [(row["chosen_tokens"] == [], row["rejected_tokens"] == []) for row in kept] == [
+    assert [(row["chosen_tokens"] is None, row["rejected_tokens"] is None) for row in kept] == [
         (False, True),
         (True, False),
     ]

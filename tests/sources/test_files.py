@@ -61,14 +61,24 @@ def test_a_pattern_that_names_nothing_says_what_is_near(tree: Path) -> None:
         discover("empty", tree)
 
 
-def test_what_is_no_file_is_refused(tree: Path) -> None:
+def test_what_is_no_file_is_marked(tree: Path) -> None:
     (tree / "raw/link.jsonl").symlink_to(tree / "gone")
-    with pytest.raises(SourceError, match="a link to nothing") as caught:
-        discover("raw/link.jsonl", tree)
-    assert caught.value.code == "E202"
     os.mkfifo(tree / "raw/pipe.jsonl")
-    with pytest.raises(SourceError, match="not a regular file"):
-        discover("raw/p*.jsonl", tree)
+    (tree / "raw/void.jsonl").mkdir()
+    found = {ref.uri: ref.refused for ref in discover("raw/*.jsonl", tree)}
+    assert found == {
+        "raw/b.jsonl": None, "raw/link.jsonl": "a link to nothing", "raw/pipe.jsonl": "not a regular file",
+        "raw/void.jsonl": "a folder without data files",
+    }  # fmt: skip
+    assert discover("raw/link.jsonl", tree)[0].refused == "a link to nothing"
+
+
+def test_a_folder_that_is_called_like_a_file_is_read(tree: Path) -> None:
+    (tree / "raw/spark.parquet").mkdir()
+    (tree / "raw/spark.parquet/part-0.parquet").write_text("x")
+    (tree / "raw/spark.parquet/_SUCCESS").write_text("")
+    assert uris("raw/*.parquet", tree) == ["raw/spark.parquet/part-0.parquet"]
+    assert uris("raw/s*", tree) == ["raw/spark.parquet/part-0.parquet"]
 
 
 def test_two_files_of_one_name_are_refused(tree: Path) -> None:

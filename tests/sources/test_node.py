@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from ingot.core.node import Draft, Snapshot
 from ingot.core.snapshots import seal
 from ingot.core.task import Task, execute
+from ingot.errors import SourceError
 from ingot.schema.records import BRONZE
-from ingot.sources.node import FileSource, SourceConfig, sample_rows
+from ingot.sources.node import FileSource, SourceConfig
 from ingot.store.lake import Lake
 
 
@@ -171,11 +172,46 @@ def test_a_damaged_cache_only_costs_time(base: Path, lake: Lake) -> None:
     assert run(source(base), lake)[0] == draft
 
 
-def test_sample_rows(base: Path, lake: Lake) -> None:
+def test_files_that_cannot_be_read_stop_no_others(base: Path, lake: Lake) -> None:
+    (base / "raw/link.jsonl").symlink_to(base / "gone")
+    (base / "raw/report.pdf").write_bytes(b"%PDF-1.7")
     draft, _ = run(source(base), lake)
-    table = sample_rows(lake, draft, 2)
-    assert table.schema.equals(BRONZE)
-    assert table.column("raw").to_pylist() == [b'{"a":3}', b'{"a":1}']
+    assert draft.rows == 5
+    bad = {row["uri"]: row["detail"] for row in rows(lake, draft) if row["problem"]}
+    assert bad["raw/link.jsonl"] == "E202 'raw/link.jsonl' is a link to nothing"
+    assert bad["raw/report.pdf"].startswith("E203 ")
+    assert draft.funnel[0]["notes"] == {"files": 4, "unreadable_file": 2}
+    again = source(base)
+    again.previous = snapshot(source(base), draft)
+    assert run(again, lake) == (draft, [])
+    assert again.changes == ()
+    (base / "gone").write_bytes(b'{"a":7}\n')  # the link now leads to something
+    mended = source(base)
+    mended.previous = again.previous
+    second, done = run(mended, lake)
+    assert [task.params["uri"] for task in done] == ["raw/link.jsonl"]
+    assert b'{"a":7}' in {row["raw"] for row in rows(lake, second)}
+
+
+def test_a_file_whose_rows_are_known_may_not_become_unreadable(base: Path, lake: Lake) -> None:
+    draft, _ = run(source(base), lake)
+    (base / "raw/b.jsonl").unlink()
+    (base / "raw/b.jsonl").symlink_to(base / "gone")
+    again = source(base)
+    again.previous = snapshot(source(base), draft)
+    with pytest.raises(SourceError, match="a link to nothing") as caught:
+        run(again, lake)
+    assert caught.value.code == "E202"
+
+
+def test_a_source_without_a_readable_file_is_refused(base: Path, lake: Lake) -> None:
+    for name in ("x.pdf", "y.pdf"):
+        (base / name).write_bytes(b"%PDF-1.7")
+    config = SourceConfig.model_validate({"path": "*.pdf", "license": "mit"})
+    node = FileSource(name="bronze.s", config=config, base=base, place="ingot.yaml:4:9")
+    with pytest.raises(SourceError, match=r"PDF.*1 more files") as caught:
+        run(node, lake)
+    assert (caught.value.code, caught.value.where) == ("E203", "ingot.yaml:4:9")
 
 
 @pytest.mark.parametrize(

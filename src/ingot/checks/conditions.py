@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -29,7 +30,7 @@ class Verdict:
     rows: Callable[[], Iterable[Json]] = tuple
 
 
-class Condition(BaseModel):
+class Condition(BaseModel, ABC):
     """Base of every gate's config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,9 +38,9 @@ class Condition(BaseModel):
 
     node: str | None = Field(default=None, description="The silver node to judge; by default the last one.")
 
+    @abstractmethod
     def judge(self, facts: Facts) -> Verdict:
         """The verdict on a node."""
-        raise NotImplementedError
 
 
 class Rows(Condition):

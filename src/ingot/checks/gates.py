@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
 SHOWN = 10  # offending rows in a result
+WIDE = 110  # characters of why a row offends, in text
 
 
 class Places(Protocol):
@@ -49,13 +50,17 @@ class GateResult:
         """The verdict in words, then the offending rows."""
         mark = "✓ passed" if self.passed else "✗ failed"
         lines = [f"{mark}  {self.name} on {self.node}: {self.observed} (wanted: {self.wanted})"]
-        lines += [f"    {_place(row)}  {row.get('record_id') or '-'}  {row['why']}" for row in self.rows]
+        lines += [f"    {_place(row)}  {row.get('record_id') or '-'}  {_cut(row['why'])}" for row in self.rows]
         return "\n".join(lines)
 
     def json(self) -> dict[str, Any]:
         """The same as a JSON value."""
         return {"gate": self.name, "node": self.node, "passed": self.passed, "observed": self.observed,
                 "wanted": self.wanted, "rows": [dict(row) for row in self.rows]}  # fmt: skip
+
+
+def _cut(why: str) -> str:
+    return why if len(why) <= WIDE else f"{why[: WIDE - 1]}…"
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -92,7 +97,7 @@ def bind(
     if model is None:
         close = difflib.get_close_matches(name, list(GATES), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError("E502", f"there is no gate {name!r}{hint}", where=document.where(path),
+        raise ConfigError("E116", f"there is no gate {name!r}{hint}", where=document.where(path),
                           next=f"use one of: {', '.join(sorted(GATES))}")  # fmt: skip
     if not isinstance(options, Mapping):
         options = {} if options is None else {model.shorthand: options}
@@ -103,6 +108,6 @@ def bind(
     target = node or condition.node or (silver[-1] if silver else None)
     if target is None or not target.startswith("silver.") or target not in silver:
         known = ", ".join(silver) or "none: add a silver step first"
-        raise ConfigError("E502", f"gate {name!r} cannot judge node {target!r}", where=document.where(path),
+        raise ConfigError("E116", f"gate {name!r} cannot judge node {target!r}", where=document.where(path),
                           next=f"silver nodes: {known}")  # fmt: skip
     return Gate(name=name, node=target, condition=condition)

@@ -2,7 +2,7 @@
 
 Guarantee: the answer is sorted and does not depend on the file system's listing order. A row's uri is no host path: it
 is relative to the folder of the configuration for relative patterns, relative to the pattern's fixed part for
-absolute ones, and the URL for URLs. A pattern that names nothing is an error, as is anything that is not a file.
+absolute ones, and the URL for URLs. A pattern that names nothing is an error; what cannot be read is said to be so.
 """
 
 # Paths stay texts here: `..` is resolved textually, and glob leaves hidden files out, which pathlib does not.
@@ -23,17 +23,22 @@ from ingot.errors import SourceError
 from ingot.sources.sniff import COMPRESSED, SUFFIXES
 from ingot.sources.streams import scheme
 
+UNREADABLE = "unreadable"  # the container of a file that arrives as one row saying why it cannot be read
 _MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRef:
-    """file: absolute local path or URL, to open; uri: its name in rows; size, version: of remote files only."""
+    """file: absolute local path or URL, to open; uri: its name in rows; size, version: of remote files only.
+
+    refused: what stands there in place of a file that can be read.
+    """
 
     file: str
     uri: str
     size: int | None = None
     version: str | None = None
+    refused: str | None = None
 
 
 def discover(patterns: str | Sequence[str], base_dir: Path) -> list[FileRef]:
@@ -87,21 +92,35 @@ def _local(pattern: str, base_dir: Path) -> list[FileRef]:
         paths: Iterable[str] = _walk(full, pattern) if os.path.isdir(full) else [full]
         anchor = full if os.path.isdir(full) else os.path.dirname(full)
     else:
-        paths = [path for path in glob.glob(full, recursive=True) if not os.path.isdir(path)]
+        paths = _matches(full, pattern)
         anchor = fixed_part(full)
     anchor = anchor if absolute else str(base_dir.absolute())
     refs = []
     for path in paths:
         path = os.path.normpath(path)
-        if not os.path.isfile(path):
-            what = "a link to nothing" if os.path.islink(path) and not os.path.exists(path) else "not a regular file"
-            raise SourceError(
-                "E202", f"{_relative(path, anchor)!r} is {what}", where=pattern, next="remove it or narrow the path"
-            )
-        refs.append(FileRef(file=path, uri=_relative(path, anchor)))
+        refs.append(FileRef(file=path, uri=_relative(path, anchor), refused=_refused(path)))
     if not refs:
         raise _nothing(pattern, full)
     return refs
+
+
+def _refused(path: str) -> str | None:
+    if os.path.isfile(path):
+        return None
+    if os.path.isdir(path):
+        return "a folder without data files"
+    return "a link to nothing" if os.path.islink(path) and not os.path.exists(path) else "not a regular file"
+
+
+def _matches(full: str, pattern: str) -> list[str]:
+    """What a glob names; of a folder that is called like data (as Spark writes x.parquet/) the files in it."""
+    out = []
+    for path in glob.glob(full, recursive=True):
+        if not os.path.isdir(path):
+            out.append(path)
+        elif is_data(path.rstrip("/")):
+            out += _walk(path, pattern) or [path]
+    return list(dict.fromkeys(map(os.path.normpath, out)))
 
 
 def _relative(path: str, anchor: str) -> str:

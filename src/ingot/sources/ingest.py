@@ -1,7 +1,8 @@
 """One arrival into bronze: stream a file, cut it into rows, write parts, describe the batch.
 
 Guarantee: the parts depend on the file's bytes and the declared options alone; every row of the file is in them, the
-malformed ones with a `problem`; a file that changes while it is read is refused before its batch can count.
+malformed ones with a `problem`; a file that changes while it is read is refused before its batch can count. A file that
+cannot be read at all arrives as one row with the problem unreadable_file, so that it stops no other file.
 Parts hold at most 32 MiB of raw bytes (their context included) and 131,072 rows, cut by row.
 Cost: 108 MB/s of plain JSON Lines per CPU second with writing, 330 without writing, ids and digests (300 MB, 845-byte
 rows, 2 busy cores shared with others, median of 3); reading and writing overlap. Memory: 390-480 MB
@@ -25,6 +26,7 @@ from ingot.errors import SourceError
 from ingot.kernels.hashing import record_ids
 from ingot.schema.digest import content_sums
 from ingot.schema.records import BRONZE
+from ingot.sources.files import UNREADABLE
 from ingot.sources.readers.columnar import damaged, split_arrow, split_parquet
 from ingot.sources.readers.csv_rows import Dialect, split_csv
 from ingot.sources.readers.json_rows import split_array, split_values
@@ -39,36 +41,61 @@ if TYPE_CHECKING:
 PART_BYTES = 32 << 20
 PART_ROWS = 1 << 17
 _COLUMNAR = ("parquet", "arrow_file", "arrow_stream")
+REFUSALS = ("E203", "E205", "E206", "E208")  # errors that the file's bytes and its declaration decide
 
 
 def ingest(lake: Lake, task: Task) -> Json:
-    """Op: write the bronze parts of one file. params: see `Arrival.params` in observe."""
-    arrival = _Arrival(task.params)
+    """Op: write the bronze parts of one file. params: the fields of `Arrival` in observe, and those of its source."""
+    if task.params.get("refused"):
+        return _refuse(lake, task, task.params["refused"])
+    reading = None
     try:
-        return _ingest(lake, task, arrival)
+        reading = Reading(task.params)
+        return _ingest(lake, task, reading)
+    except SourceError as error:
+        if error.code not in REFUSALS:
+            raise
+        with open_raw(task.params["file"], task.params["uri"]) as file:
+            _verify(task.params, Meter(file, task.params["uri"], task.params["offset"], task.params["size"]).drain())
+        return _refuse(lake, task, f"{error.code} {error.message}")
     finally:
-        arrival.close()
+        if reading is not None:
+            reading.close()
 
 
-def _ingest(lake: Lake, task: Task, arrival: _Arrival) -> Json:
+def _ingest(lake: Lake, task: Task, reading: Reading) -> Json:
     with ThreadPoolExecutor(1) as pool:  # a part is compressed and written while the next one is read
-        writer = _Writer(lake, task, arrival, pool)
-        for rows in arrival.rows():
+        writer = _Writer(lake, task, reading, pool)
+        for rows in reading.rows():
             writer.add(rows)
         if not writer.rows and not writer.parts and not task.params["offset"]:
-            writer.add(problem(b"", 1, None, "empty_file", f"the file holds no rows ({arrival.sniffed.container})"))
+            writer.add(problem(b"", 1, None, "empty_file", f"the file holds no rows ({reading.sniffed.container})"))
         parts = writer.finish()
-    digest = arrival.finish()
-    if digest != task.params["check"]:
+    _verify(task.params, reading.finish())
+    return {**reading.describe(), **writer.totals(), "parts": parts}
+
+
+def _verify(params: Json, digest: str) -> None:
+    if digest != params["check"]:
         raise SourceError(
-            "E204", f"{task.params['uri']!r} changed while it was read (sha256 {digest[:12]}…, "
-            f"expected {task.params['check'][:12]}…)", where=task.params["uri"],
-            next="ingot run, when nobody writes to it",
+            "E204", f"{params['uri']!r} changed while it was read (sha256 {digest[:12]}…, "
+            f"expected {params['check'][:12]}…)", where=params["uri"], next="ingot run, when nobody writes to it",
         )  # fmt: skip
-    return {**arrival.describe(), **writer.totals(), "parts": parts}
 
 
-class _Arrival:
+def _refuse(lake: Lake, task: Task, why: str) -> Json:
+    """One problem row in place of a file."""
+    params, path = task.params, f"{task.place}/part-00000.parquet"
+    unread = {**params, "sha256": None} if params.get("refused") else params
+    part = _write(lake, unread, path, [(problem(b"", 1, None, "unreadable_file", why), None)], UNREADABLE)
+    return {
+        "uri": params["uri"], "sha256": params["sha256"], "size": params["size"], "offset": 0, "container": UNREADABLE,
+        "compression": "plain", "encoding": "utf-8", "note": why, "rows": 1, "problems": {"unreadable_file": 1},
+        "bytes_raw": 0, "parts": [part],
+    }  # fmt: skip
+
+
+class Reading:
     """The file of a task as blocks of rows."""
 
     def __init__(self, params: Json) -> None:
@@ -254,7 +281,7 @@ class _Writer:
 
     lake: Lake
     task: Task
-    arrival: _Arrival
+    reading: Reading
     pool: ThreadPoolExecutor
     parts: list[Future[Json]] = field(default_factory=list)
     pieces: list[tuple[Rows, str | None]] = field(default_factory=list)
@@ -266,7 +293,7 @@ class _Writer:
 
     def add(self, rows: Rows) -> None:
         """Take a block; full parts are written as soon as the next row no longer fits."""
-        context = self.arrival.context
+        context = self.reading.context
         lengths = np.diff(np.frombuffer(rows.raw.buffers()[1], np.int32)[rows.raw.offset :][: len(rows) + 1])
         weight = np.cumsum(lengths, dtype=np.int64)
         if context:
@@ -305,20 +332,20 @@ class _Writer:
         self.pieces, self.bytes, self.rows = [], 0, 0
         if self.parts:
             self.parts[-1].result()
-        container = self.arrival.sniffed.container
+        container = self.reading.sniffed.container
         self.parts.append(self.pool.submit(_write, self.lake, self.task.params, path, pieces, container))
 
 
 def _write(lake: Lake, params: Json, path: str, pieces: list[tuple[Rows, str | None]], container: str) -> Json:
     """Write one part and describe it."""
-    table = _table(pieces, params, container)
+    table = bronze_table(pieces, params, container)
     size, line = lake.write_parquet(path, table), table.column("line")
     meta = {"uri": params["uri"], "first_line": line[0].as_py(), "last_line": line[-1].as_py()}
     return {"path": path, "rows": len(table), "bytes": size, "digest": content_sums(table), "meta": meta}
 
 
-def _table(pieces: list[tuple[Rows, str | None]], params: Json, container: str) -> pa.Table:
-    """The bronze rows of a part."""
+def bronze_table(pieces: list[tuple[Rows, str | None]], params: Json, container: str) -> pa.Table:
+    """Blocks of rows, each with its context, as bronze rows."""
     raw = pa.concat_arrays([rows.raw for rows, _ in pieces])
     n = len(raw)
     why: list[tuple[str, str] | None] = [None] * n if any(rows.problems for rows, _ in pieces) else []

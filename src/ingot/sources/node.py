@@ -17,16 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
 from ingot.core.snapshots import current
 from ingot.core.task import Json, Task, canonical_json
-from ingot.errors import IngotError, StoreError
+from ingot.errors import IngotError, SourceError, StoreError
 from ingot.schema.digest import content_digest, merge_sums, schema_text
 from ingot.schema.formats import Format, Named
 from ingot.schema.records import BRONZE
-from ingot.sources.files import discover, fixed_part
+from ingot.sources.files import UNREADABLE, FileRef, discover, fixed_part
 from ingot.sources.observe import Arrival, Observation, observe
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ingot.store.lake import Lake
 
 INGEST = "ingot.sources.ingest:ingest"
@@ -88,12 +86,15 @@ class SourceConfig(BaseModel):
 
 
 class FileSource:
-    """Node of a source of files. `previous`: its current snapshot, looked up in the lake unless it is set."""
+    """Node of a source of files. `previous`: its current snapshot, looked up in the lake unless it is set.
+
+    place: file:line:column of its path, for messages.
+    """
 
     inputs: tuple[str, ...] = ()
 
-    def __init__(self, *, name: str, config: SourceConfig, base: str | Path) -> None:
-        self.name, self.config, self.base = name, config, Path(base)
+    def __init__(self, *, name: str, config: SourceConfig, base: str | Path, place: str | None = None) -> None:
+        self.name, self.config, self.base, self.place = name, config, Path(base), place
         self.source = name.partition(".")[2]
         self.previous: Snapshot | None = None
         self.observed_cache: Json = {}
@@ -126,11 +127,17 @@ class FileSource:
     def _observe(self, lake: Lake) -> Observation:
         previous = self.previous or current(lake, self.name)
         batches = previous.draft.stats.get("batches", []) if previous is not None else []
-        files = discover(self.config.path, self.base)
+        files = self._discover()
         seen = observe(files, self._identity(), previous=batches, cache=self._cache(lake))
         self.observed_cache = seen.cache
         self.changes = tuple({"what": f"file {uri}", "new": what} for uri, what in seen.seen)
         return seen
+
+    def _discover(self) -> list[FileRef]:
+        try:
+            return discover(self.config.path, self.base)
+        except SourceError as error:
+            raise SourceError(error.code, error.message, where=self.place or error.where, next=error.next) from None
 
     @property
     def _cache_path(self) -> str:
@@ -153,7 +160,7 @@ class FileSource:
     def _task(self, arrival: Arrival) -> Task:
         config = self.config
         meta = None if config.meta is None else canonical_json(config.meta).decode()
-        names = ("file", "uri", "sha256", "check", "size", "offset", "first_line")
+        names = ("file", "uri", "sha256", "check", "size", "offset", "first_line", "refused")
         params = {
             **{name: getattr(arrival, name) for name in names}, "source": self.source, "license": config.license,
             "origin": config.origin, "source_meta": meta, **self._identity()["options"],
@@ -169,6 +176,8 @@ class FileSource:
             for result in results
             for part in result["parts"]
         ]
+        if all(result["container"] == UNREADABLE for result in results):
+            raise self._nothing_readable([result["note"] for result in results])
         schema, rows = schema_text(BRONZE), sum(part.rows for part in parts)
         batches = [_entry(arrival, result) for arrival, result in zip(seen.arrivals, results, strict=True)]
         notes = {"files": len({arrival.uri for arrival in seen.arrivals})}
@@ -183,6 +192,13 @@ class FileSource:
         )  # fmt: skip
 
 
+    def _nothing_readable(self, whys: list[str]) -> SourceError:
+        """One bad file among others is a rejected row; a source of nothing else is a mistake."""
+        code, _, message = whys[0].partition(" ")
+        more = f" (and {len(whys) - 1} more files: no file of {self.name} can be read)" if len(whys) > 1 else ""
+        return SourceError(code, message + more, where=self.place, next=f"correct the path of {self.source}")
+
+
 def _entry(arrival: Arrival, result: Json) -> Json:
     """What the next observation and `ingot show` want to know about a batch."""
     known = {name: result[name] for name in _SHOWN if name in result}
@@ -190,18 +206,3 @@ def _entry(arrival: Arrival, result: Json) -> Json:
         "lines": 0, "ends_with_newline": False, **known, "batch": arrival.batch, "check": arrival.check,
         "first_line": arrival.first_line,
     }  # fmt: skip
-
-
-def sample_rows(lake: Lake, draft: Draft, n: int = 200) -> pa.Table:
-    """The first rows of a draft's parts, for format detection."""
-    import pyarrow as pa
-
-    tables, left = [], n
-    for part in draft.parts:
-        if not left:
-            break
-        for batch in lake.parquet_file(part.path).iter_batches(batch_size=left, use_threads=False):
-            tables.append(pa.Table.from_batches([batch]).slice(0, left).cast(BRONZE))
-            left -= len(tables[-1])
-            break
-    return pa.concat_tables(tables) if tables else BRONZE.empty_table()

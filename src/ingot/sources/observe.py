@@ -3,6 +3,7 @@
 Guarantee: a batch's id is the digest of what arrived and how it was declared, so equal arrivals are one batch. A file
 that only grew (JSON Lines, not compressed, its old bytes unchanged and ending in a newline) keeps its batches and adds
 one for the new bytes; any other change is a new batch of the whole file.
+A file that cannot be read is an arrival too, of one row that says so.
 A stat cache saves hashing: an entry counts when size, mtime, ctime and inode are the same and the file was at rest for
 two seconds when it was recorded (a change within the clock's resolution would show nowhere else).
 Cost: one sha256 of each new file (1.5 GB/s on one core); one stat of each file in the cache.
@@ -21,7 +22,7 @@ from pathlib import Path
 from ingot.core.fingerprint import fingerprint
 from ingot.core.task import Json
 from ingot.errors import SourceError
-from ingot.sources.files import FileRef
+from ingot.sources.files import UNREADABLE, FileRef
 from ingot.sources.streams import CHUNK, Meter, open_raw, scheme, unreadable
 
 RACY_NS = 2_000_000_000
@@ -32,7 +33,8 @@ _THREADS = 8
 class Arrival:
     """One batch: bytes offset..size of a file whose first `size` bytes have this sha256.
 
-    check: sha256 of the bytes offset..size; first_line: number of the first line in them.
+    check: sha256 of the bytes offset..size; first_line: number of the first line in them; refused: why the file cannot
+    be read, then sha256 stands for that sentence.
     """
 
     file: str
@@ -43,6 +45,7 @@ class Arrival:
     size: int
     offset: int = 0
     first_line: int = 1
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class _Hashed:
     whole: str
     head: str | None = None
     tail: str | None = None
+    refused: str | None = None
     entry: Json = field(default_factory=dict)
 
 
@@ -80,7 +84,7 @@ def observe(
         before.setdefault(entry["uri"], []).append(entry)
     chains = {uri: chain for uri, chain in before.items() if _ours(chain, identity)}
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        hashed = list(pool.map(lambda ref: _hash(ref, known, chains.get(ref.uri)), files))
+        hashed = list(pool.map(lambda ref: _look(ref, known, before.get(ref.uri), chains.get(ref.uri)), files))
     arrivals: list[Arrival] = []
     seen = []
     for ref, found in zip(files, hashed, strict=True):
@@ -105,7 +109,7 @@ def _arrivals(
     ref: FileRef, found: _Hashed, chain: Sequence[Json] | None, identity: Json
 ) -> tuple[list[Arrival], str | None]:
     """The batches of one file, and what is new about it."""
-    if chain and (found.whole == chain[-1]["sha256"] or _grown(found, chain[-1])):
+    if chain and found.refused is None and (found.whole == chain[-1]["sha256"] or _grown(found, chain[-1])):
         kept = [_kept(ref, entry) for entry in chain]
         if found.whole == chain[-1]["sha256"]:
             return kept, None
@@ -118,9 +122,9 @@ def _arrivals(
         return [*kept, new], f"grew by {found.size - last['size']:,} bytes"
     whole = Arrival(
         file=ref.file, uri=ref.uri, batch=batch_id(identity, ref.uri, found.whole, 0), sha256=found.whole,
-        check=found.whole, size=found.size,
+        check=found.whole, size=found.size, refused=found.refused,
     )  # fmt: skip
-    return [whole], "new"
+    return [whole], None if chain and chain[-1]["batch"] == whole.batch else "new"
 
 
 def _kept(ref: FileRef, entry: Json) -> Arrival:
@@ -139,6 +143,21 @@ def _grown(found: _Hashed, last: Json) -> bool:
 
 def _key(ref: FileRef) -> str:
     return sha256(ref.file.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _look(
+    ref: FileRef, known: Mapping[str, Json], before: Sequence[Json] | None, chain: Sequence[Json] | None
+) -> _Hashed:
+    """As `_hash`; a file that cannot be read is refused, unless its rows are in the lake already: they must not vanish."""
+    try:
+        if ref.refused is not None:
+            raise SourceError("E202", f"{ref.uri!r} is {ref.refused}", where=ref.uri, next="remove it or narrow the path")
+        return _hash(ref, known, chain)
+    except SourceError as error:
+        if error.code != "E202" or (before and before[-1]["container"] != UNREADABLE):
+            raise
+        why = f"{error.code} {error.message}"
+        return _Hashed(size=0, whole=sha256(why.encode()).hexdigest(), refused=why)
 
 
 def _hash(ref: FileRef, known: Mapping[str, Json], chain: Sequence[Json] | None) -> _Hashed:
