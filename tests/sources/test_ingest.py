@@ -392,5 +392,5 @@ def test_traps_of_the_real_data(shared_data: Path, lake: Lake) -> None:
     assert json.loads(read(lake, bom)[0]["context"])["header"][0] == "Number"
     wrapped = read(lake, manifest_of("eval/bbh/boolean_expressions.json"))
     assert set(json.loads(wrapped[0]["context"])) == {"canary"}
-    with pytest.raises(SourceError, match="YAML"):
-        manifest_of("sft/gpteacher/roleplay-simple-deduped-roleplay-instruct.yaml.gz")
+    name = "sft/gpteacher/roleplay-simple-deduped-roleplay-instruct.yaml.gz"
+    assert "looks like YAML" in manifest_of(name)["note"]

@@ -6,6 +6,7 @@ result carries counts per step and source, so that plans, funnels and gates neve
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,8 +156,9 @@ def decide_bucket(lake: Lake, task: Task) -> Json:
             slices.append(keys.slice(low, high - low).append_column("part", part))
     rows = _groups(pa.concat_tables(slices)) if slices else None
     if rows is None or not len(rows):
-        return {"path": None, "parts": {}}
+        return {"path": None, "parts": {}, "notes": {}}
     gone = global_step(task.params["step"]).decide(rows)
+    notes = json.loads((gone.schema.metadata or {}).get(b"notes", b"{}"))
     gone = gone.sort_by([("part", "ascending"), ("row", "ascending")]).select(["part", "row", "reason", "evidence"])
     lake.write_ipc(task.path(".arrow"), gone)
     parts = gone.column("part").to_numpy()
@@ -166,7 +168,7 @@ def decide_bucket(lake: Lake, task: Task) -> Json:
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         piece = gone.slice(start, end - start).drop_columns(["part"])
         index[str(parts[start])] = [start, end - start, fingerprint(content_sums(piece))]
-    return {"path": task.path(".arrow"), "parts": index}
+    return {"path": task.path(".arrow"), "parts": index, "notes": notes}
 
 
 def _bounds(key_hi: np.ndarray, bucket: int, bits: int) -> tuple[int, int]:
@@ -180,11 +182,11 @@ def _bounds(key_hi: np.ndarray, bucket: int, bits: int) -> tuple[int, int]:
 
 
 def _groups(rows: pa.Table) -> pa.Table:
-    """Rows whose key occurs at least twice, sorted by (key_hi, key_lo, order, part, row)."""
-    hi, lo = rows.column("key_hi").to_numpy(), rows.column("key_lo").to_numpy()
-    order = np.lexsort((lo, hi))
-    hi, lo = hi[order], lo[order]
-    same = (hi[1:] == hi[:-1]) & (lo[1:] == lo[:-1])
+    """Rows whose key_hi occurs at least twice, sorted by (key_hi, key_lo, order, part, row)."""
+    hi = rows.column("key_hi").to_numpy()
+    order = np.argsort(hi, kind="stable")
+    hi = hi[order]
+    same = hi[1:] == hi[:-1]
     member = np.zeros(len(order), bool)
     member[1:] |= same
     member[:-1] |= same

@@ -7,7 +7,7 @@ key, and a part that a global step does not touch is passed on as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ingot.core.fingerprint import fingerprint
@@ -152,7 +152,9 @@ class FilterNode:
                 kept.append(part_of(result))
                 schemas.append(result["schema"])
                 funnels.append(result["funnel"] if gone else [untouched(self.step.name, part), *result["funnel"]])
-        return draft_of(kept, schemas, funnels, {})
+        draft = draft_of(kept, schemas, funnels, {})
+        notes = merge_counts([decision["notes"] for decision in decisions])
+        return replace(draft, funnel=({**draft.funnel[0], "notes": notes}, *draft.funnel[1:])) if draft.funnel else draft
 
     def _key_tasks(self, parts: list[Part]) -> Iterator[Task]:
         body = describe_step(self.step)

@@ -64,11 +64,12 @@ class RowStep(Protocol):
 class GlobalStep(Protocol):
     """Global filter: decides on all rows which to remove, by key.
 
-    keys(table, ctx) -> table, row i for row i of the input: key_hi, key_lo (uint64; rows with an equal pair meet in one
-    bucket), `order` (string, total order on content, smallest is kept) and whatever `decide` wants.
-    decide(rows) -> table: rows of one bucket come with columns part, row (int64, a unique address) beside those of
-    `keys`, sorted by (key_hi, key_lo, order, part, row); the answer names removed rows: part, row, reason (string),
-    evidence (string, JSON).
+    keys(table, ctx) -> table, row i for row i of the input: key_hi, key_lo (uint64; rows with an equal key_hi meet in
+    one bucket), `order` (string, total order on content, smallest is kept) and whatever `decide` wants.
+    decide(rows) -> table: rows of one bucket whose key_hi is not theirs alone come with columns part, row (int64, a
+    unique address) beside those of `keys`, sorted by (key_hi, key_lo, order, part, row); the answer names removed rows:
+    part, row, reason (string), evidence (string, JSON), and may carry counters for the funnel as JSON in the schema
+    metadata `notes`.
     """
 
     name: ClassVar[str]
