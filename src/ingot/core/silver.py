@@ -15,6 +15,7 @@ from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
 from ingot.core.ops import merge_counts
 from ingot.core.plugins import describe_step, step_class
 from ingot.core.task import Json, Task
+from ingot.errors import ConfigError
 from ingot.schema.digest import content_digest, merge_sums
 from ingot.schema.records import SCHEMA_VERSION
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
 DETECT = "ingot.steps.detect:detect_part"
-DETECT_VERSION = 1
+DETECT_VERSION = 2
+DECLARE = "declare it: format: NAME (docs/formats.md), or a field map such as {prompt: question, response: answer}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,20 @@ class MapNode:
             )  # fmt: skip
             order.append((name, uri))
         results = (yield tasks) if tasks else []
+        _known(order, results)
         found |= dict(zip(order, results, strict=True))
         return {part.path: found[name, str(part.meta.get("uri", ""))] for name, part in parts}
+
+
+def _known(order: Sequence[tuple[str, str]], results: Sequence[Json]) -> None:
+    """A file of unknown shape among others is rejected row by row; a source of nothing else is a mistake (E111)."""
+    sources: dict[str, list[tuple[str, Json]]] = {}
+    for (name, uri), result in zip(order, results, strict=True):
+        sources.setdefault(name, []).append((uri, result))
+    for name, files in sources.items():
+        unknown = [(uri, result["unknown"]) for uri, result in files if result.get("unknown")]
+        if unknown and not any(result["format"] != "auto" for _, result in files):
+            raise ConfigError("E111", f"{name}: {unknown[0][1]}", where=unknown[0][0], next=DECLARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from ingot.errors import StepError
 from ingot.schema.records import PROVENANCE, record_schema
 from ingot.schema.turns import Int64s
 
-IDENTITY = ("record_id", "uri", "line")
+IDENTITY = ("record_id", "uri", "line")  # identical rows share a record_id; their position tells them apart
 PROVENANCE_NAMES = frozenset(field.name for field in PROVENANCE)
 
 

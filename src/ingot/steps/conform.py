@@ -56,7 +56,7 @@ class Conform:
         batch = read_rows(table, format_name(spec))
         if isinstance(spec, Named) and spec.name == "auto":
             batch.faults.add_where(batch.ok.copy(), "format_mismatch", lambda unit: {
-                "format": "auto", "expected": "a readable row in the sample that decides on the format",
+                "format": "auto", "expected": "a format that fits the first rows of its file",
                 "fields": batch.root.keys(unit),
             })  # fmt: skip
             empty = {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ingot.core.plugins import describe_step
-from ingot.schema.detect import detect
+from ingot.errors import ConfigError
+from ingot.schema.detect import Detected, detect
 from ingot.schema.records import BRONZE
 from ingot.steps.conform import Conform, ConformConfig
 
@@ -23,11 +24,18 @@ SAMPLE = 200
 
 
 def detect_part(lake: Lake, task: Task) -> Json:
-    """params: input (first part of an arrival), format (auto, with options), regime. Result: the `conform` step and why."""
+    """params: input (first part of an arrival), format (auto, with options), regime.
+
+    Result: the `conform` step, why, and `unknown`: a sentence when there are readable rows that no known format fits.
+    """
     config = ConformConfig(format=task.params["format"])
-    found = detect(first_rows(lake, task.params["input"]), task.params["regime"])
+    try:
+        found, unknown = detect(first_rows(lake, task.params["input"]), task.params["regime"]), None
+    except ConfigError as error:  # the node decides: one such file among others is rejected, not fatal
+        found, unknown = Detected(format=None, why=f"auto: {error.message}"), error.message
     named = config.format if found.format is None else config.format.model_copy(update={"name": found.format.name})
-    return {"step": describe_step(Conform(ConformConfig(format=named))), "format": str(named), "why": found.why}
+    step = describe_step(Conform(ConformConfig(format=named)))
+    return {"step": step, "format": str(named), "why": found.why, "unknown": unknown}
 
 
 def first_rows(lake: Lake, path: str) -> pa.Table:
