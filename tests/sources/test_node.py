@@ -15,7 +15,6 @@ from ingot.core.node import Draft, Snapshot
 from ingot.core.snapshots import seal
 from ingot.core.task import Task, execute
 from ingot.errors import SourceError
-from ingot.schema.records import BRONZE
 from ingot.sources.node import FileSource, SourceConfig
 from ingot.store.lake import Lake
 

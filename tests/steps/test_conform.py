@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.schema.bronze import conform, from_file, reasons, said, table
 
 from ingot.core.step import RowStep
+from ingot.schema.convert.registry import CONVERTERS
 from ingot.schema.detect import detect
-from ingot.schema.formats import CONVERTERS
 from ingot.schema.records import REJECTS, record_schema
 from ingot.steps.conform import Conform, ConformConfig
 

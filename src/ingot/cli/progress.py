@@ -50,6 +50,13 @@ class Progress:
         if handler is not None and not self.quiet:
             handler(event)
 
+    def _on_run_started(self, event: dict[str, Any]) -> None:
+        del event
+        from ingot.kernels import cache_folder
+
+        if not cache_folder().is_dir():
+            self._line("compiling kernels for this machine, once (up to a minute)")
+
     def _on_round(self, event: dict[str, Any]) -> None:
         self._node, self._total, self._done, self._rows = event["node"], event["tasks"], 0, 0
         self._started = self._printed = time.monotonic()
@@ -68,7 +75,8 @@ class Progress:
         elif time.monotonic() - self._printed > PLAIN_EVERY:
             self._printed = time.monotonic()
             left = elapsed / self._done * (self._total - self._done)
-            self._line(f"{self._node}: {self._done} of {self._total} tasks, {rate}, about {seconds(left)} left")
+            shown = [f"{self._done} of {self._total} tasks", rate, f"about {seconds(left)} left" if left else ""]
+            self._line(f"{self._node}: {', '.join(filter(None, shown))}")
 
     def _on_node_done(self, event: dict[str, Any]) -> None:
         if self._bar is not None and self._task is not None:

@@ -21,6 +21,7 @@ from ingot.cli.common import (  # fmt: skip
 )
 
 if TYPE_CHECKING:
+    from ingot.core.node import Snapshot
     from ingot.core.plan import NodePlan
     from ingot.core.run import RunReport
     from ingot.store.lake import Lake
@@ -71,12 +72,25 @@ def _print_report(report: RunReport, place: str) -> None:
 
     snapshots = {node.node: node.snapshot for node in report.nodes}
     click.echo(render_text(build(snapshots)))
+    for line in detected_lines(snapshots):
+        click.echo(line)
     for node in report.nodes:
         if "packs" in node.snapshot.draft.stats:
             click.echo(headline(node.node, node.snapshot.draft.stats))
     changed = [node.node for node in report.nodes if node.moved]
     click.echo(f"{report.tasks} tasks executed in {seconds(total)}; names moved: {', '.join(changed) or 'none'}")
     click.echo(f"lake: {place}    next: ingot rejects · ingot show gold.train · ingot trace FILE:LINE")
+
+
+def detected_lines(snapshots: dict[str, Snapshot]) -> list[str]:
+    """What was detected of sources whose format is auto, one line per file, or one per source when its files agree."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for snapshot in snapshots.values():
+        for found in snapshot.draft.stats.get("formats", ()):
+            if not found["why"].startswith("declared"):
+                seen.setdefault((found["source"], found["why"]), []).append(found["uri"])
+    return [f"detected  {source}, {uris[0] if len(uris) == 1 else f'{len(uris)} files'}: {why}"
+            for (source, why), uris in seen.items()]  # fmt: skip
 
 
 @click.command(epilog="Examples:  ingot plan   ·   ingot plan -o json")

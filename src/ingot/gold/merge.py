@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from ingot.core.ops import count
 from ingot.core.step import Outcome
 from ingot.gold.overflow import Overflow, lengths, refused
-from ingot.gold.segments import trainable
 from ingot.schema.digest import content_sums
 from ingot.schema.records import REJECTS
 
@@ -127,6 +126,8 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
 def admit(rows: pa.Table, regime: str, overflow: Overflow, max_length: int, train_on: list[str],
           ) -> tuple[pa.Table, pa.Table]:  # fmt: skip
     """Documents that go on, and rejects with reason and evidence."""
+    from ingot.gold.segments import trainable
+
     mask, reasons, evidence = refused(rows, regime=regime, overflow=overflow, max_length=max_length,
                                       trainable=trainable(train_on))  # fmt: skip
     if not mask.any():

@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +30,6 @@ from ingot.core.step import Outcome
 from ingot.core.task import Json, Task
 from ingot.gold import merge, pack
 from ingot.gold.overflow import Lists, Overflow, overflow_of
-from ingot.gold.segments import trainable
 from ingot.gold.template import TemplateSource, resolve_template
 from ingot.gold.tokenizer import Tokenizer, TokenizerFiles, load_tokenizer
 from ingot.schema.digest import content_digest, merge_sums, schema_text
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
 TOKENIZE_VERSION = 1
+# the keys of gold.segments.TRAIN_ON, known here without loading kernels, so that planning stays light
+Trained = Literal["assistant", "content", "thinking", "tool_call", "end_of_turn", "system", "user", "tool_output"]
 _FILES = ("tokenizer", "config", "chat_template")
 _BUILDING = Lock()
 
@@ -53,7 +54,7 @@ class GoldConfig(BaseModel):
         description="A tokenizer.json, a directory that holds one, or a hub name; pinned by its bytes."
     )
     template: str = Field("chatml", description="chatml, tokenizer (its own chat template), or a .jinja file.")
-    train_on: list[str] = Field(["assistant"], min_length=1, description="Segment classes whose tokens are trained.")
+    train_on: list[Trained] = Field(["assistant"], min_length=1, description="Segment classes whose tokens are trained.")
     max_length: int = Field(4096, ge=2, le=1 << 20, description="Tokens in a training row.")
     overflow: Overflow | None = Field(
         None,
@@ -65,7 +66,6 @@ def gold_nodes(
     config: GoldConfig, *, silver: str, regime: str, base: Path, splits: Sequence[str]
 ) -> list[GoldTokens | GoldSplit]:
     """The nodes of a `gold:` section over a silver node: gold.tokens, then one per split; reads the tokenizer."""
-    trainable(config.train_on)
     files = load_tokenizer(config.tokenizer, base)
     tokens = GoldTokens(name="gold.tokens", inputs=(silver,), regime=regime, files=files,
                         template=resolve_template(config.template, base, files))  # fmt: skip

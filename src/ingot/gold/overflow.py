@@ -24,7 +24,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingot.errors import GoldError
-from ingot.kernels.packing import count_trained, cut_lists
 
 Overflow = Literal["split", "truncate", "drop", "error"]
 Int64s = npt.NDArray[np.int64]
@@ -107,6 +106,8 @@ def trained(table: pa.Table, regime: str, trainable: npt.NDArray[np.bool_], limi
 
 
 def _within(lists: Lists, skip: Int64s, limit: int | Int64s | None, trainable: npt.NDArray[np.bool_]) -> Int64s:
+    from ingot.kernels.packing import count_trained
+
     end = lists.end if limit is None else np.minimum(lists.end, lists.begin + limit)
     counts: Int64s = count_trained(lists.values, lists.begin + skip, end, trainable)
     return counts
@@ -137,6 +138,8 @@ class Pieces:
 
 def cut(table: pa.Table, *, overflow: Overflow, max_length: int, trainable: npt.NDArray[np.bool_]) -> Pieces:
     """The pieces of conversations under the policy; untrained ones included, with trained == 0."""
+    from ingot.kernels.packing import cut_lists
+
     lists = Lists.of(table, "segments")
     parts = cut_lists(lists.values, lists.begin, lists.end, trainable, max_length, overflow == "split")
     return Pieces(document=parts[0], start=parts[1], length=parts[2], trained=parts[3])

@@ -19,8 +19,6 @@ import pyarrow as pa
 
 from ingot.gold.merge import ordered_sums
 from ingot.gold.overflow import Pieces, cut, lengths, per_source, refuse_long, whole
-from ingot.gold.segments import trainable
-from ingot.kernels.packing import best_fit_decreasing
 
 if TYPE_CHECKING:
     from ingot.core.task import Json, Task
@@ -46,6 +44,8 @@ def pack_split(lake: Lake, task: Task) -> Json:
 
 def read_pieces(lake: Lake, task: Task) -> tuple[Pieces, dict[str, dict[str, int]]]:
     """Pieces of all documents in order, and the ledger; raises for policy "error" when a document is too long."""
+    from ingot.gold.segments import trainable
+
     params = task.params
     regime, overflow, size = params["regime"], params["overflow"], params["max_length"]
     classes = trainable(params["train_on"])
@@ -101,6 +101,8 @@ def take(pieces: Pieces, rows: npt.NDArray[Any]) -> Pieces:
 
 def pack(pieces: Pieces, max_length: int) -> pa.Table:
     """The index of best-fit-decreasing packs."""
+    from ingot.kernels.packing import best_fit_decreasing
+
     offsets, members = best_fit_decreasing(pieces.length, max_length)
     return index_of(pieces, members, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)))
 

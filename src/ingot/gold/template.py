@@ -16,19 +16,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import jinja2
 import numpy as np
 import pyarrow as pa
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ingot.errors import GoldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jinja2 import nodes
     from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
     from numpy.typing import NDArray
 
     from ingot.gold.tokenizer import Tokenizer, TokenizerFiles
@@ -86,21 +84,6 @@ def _own_template(files: TokenizerFiles) -> str:
     return own
 
 
-class _Generation(Extension):
-    """`{% generation %}...{% endgeneration %}`: marks what the model writes when `generation_marks` is set."""
-
-    tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("_mark", [nodes.Name("generation_marks", "load")])
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def _mark(self, marks: object, caller: Callable[[], str]) -> str:
-        return f"{GENERATION_OPEN}{caller()}{GENERATION_CLOSE}" if marks is True else caller()
-
-
 def _tojson(
     value: object,
     ensure_ascii: bool = False,
@@ -112,11 +95,32 @@ def _tojson(
 
 
 def _raise(message: object) -> NoReturn:
-    raise jinja2.TemplateError(str(message))
+    from jinja2 import TemplateError
+
+    raise TemplateError(str(message))
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    """The sandbox; jinja2 is imported here, because planning a run never needs it."""
+    from jinja2 import nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}...{% endgeneration %}`: marks what the model writes when `generation_marks` is set."""
+
+        tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
+
+        def parse(self, parser: Parser) -> nodes.Node:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            call = self.call_method("_mark", [nodes.Name("generation_marks", "load")])
+            return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+        def _mark(self, marks: object, caller: Callable[[], str]) -> str:
+            return f"{GENERATION_OPEN}{caller()}{GENERATION_CLOSE}" if marks is True else caller()
+
+    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     env.filters["tojson"] = _tojson
     env.globals["raise_exception"] = _raise
     env.filters.pop("random")
@@ -128,10 +132,12 @@ class ChatTemplate:
     """A compiled Jinja chat template together with the tokenizer's BOS and EOS."""
 
     def __init__(self, source: TemplateSource, tokenizer: Tokenizer) -> None:
+        from jinja2 import TemplateSyntaxError
+
         self.source, self.tokenizer = source, tokenizer
         try:
             self._template = _environment().from_string(source.source or "")
-        except jinja2.TemplateSyntaxError as error:
+        except TemplateSyntaxError as error:
             raise GoldError(
                 "E607",
                 f"the chat template {source.name!r} is not valid Jinja: {error.message}",
@@ -144,6 +150,8 @@ class ChatTemplate:
         self, messages: list[Message], tools: list[Any] | None, *, generate: bool = False, marks: bool = False
     ) -> str:
         """The text of a conversation; TemplateRefusalError when the template refuses it."""
+        from jinja2 import TemplateError, UndefinedError
+
         try:
             return self._template.render(
                 messages=messages,
@@ -153,7 +161,7 @@ class ChatTemplate:
                 generation_marks=marks,
                 **self._globals,
             )
-        except jinja2.UndefinedError as error:
+        except UndefinedError as error:
             if "strftime_now" in str(error):
                 raise GoldError(
                     "E608",
@@ -162,7 +170,7 @@ class ChatTemplate:
                     next="write a fixed date into a copy of the template and name that file",
                 ) from error
             raise TemplateRefusalError(f"undefined: {error}") from error
-        except jinja2.TemplateError as error:
+        except TemplateError as error:
             raise TemplateRefusalError(str(error) or type(error).__name__) from error
         except (
             TypeError,

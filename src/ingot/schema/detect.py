@@ -55,7 +55,8 @@ def detect(sample: pa.Table, regime: str) -> Detected:
         if 2 * count > n:
             return Detected(format=Named(name=candidate.name), why=sentence)  # type: ignore[arg-type]
         best = max(best, (count, sentence), key=lambda pair: pair[0])
-    fields = ", ".join(batch.root.keys(0)) or "none"
+    keys = batch.root.keys(0)
+    fields = ", ".join(keys[:12]) + (", …" if len(keys) > 12 else "") or "none"
     near = f"; nearest: {best[1]}" if best[0] else ""
     raise ConfigError(
         "E111", f"no known format of {regime} fits these rows (fields of the first: {fields}{near})",

@@ -11,16 +11,15 @@ A record without a prompt has its whole conversation in its place.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 
 from ingot.kernels.keys import Fold, Keys, joint_keys, mark, sequence_keys, text_keys
+from ingot.schema.records import DEFAULT_KEY, Key
 from ingot.schema.turns import Bools, Turns, message_turns, offsets_of, one
 
-Key = Literal["conversation", "prompt", "prompt+answer"]
-DEFAULT_KEY: dict[str, Key] = {"sft": "conversation", "preference": "prompt+answer", "rlvr": "prompt+answer"}
+__all__ = ["ANSWER", "DEFAULT_KEY", "Key", "column_keys", "record_keys", "row_keys", "turn_keys"]
+
 ANSWER = ("verifier", "answer", "verifier_args")
 
 

@@ -7,11 +7,17 @@ rows that yield several records (trees, several instances) number them by `item`
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
 REGIMES = ("sft", "preference", "rlvr")
 ROLES = ("system", "developer", "user", "assistant", "tool")
+
+# Over what two records are compared; schema/identity.py says what each covers, and computes it.
+Key = Literal["conversation", "prompt", "prompt+answer"]
+DEFAULT_KEY: dict[str, Key] = {"sft": "conversation", "preference": "prompt+answer", "rlvr": "prompt+answer"}
 
 # One arrival, exactly as it came. `raw` is the row's own bytes (a JSONL line without its newline, an array element,
 # a CSV record, a Parquet row as one JSON object). `context` is JSON that the row needs to be read and that its file

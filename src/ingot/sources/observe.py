@@ -150,8 +150,6 @@ def _look(
 ) -> _Hashed:
     """As `_hash`; a file that cannot be read is refused, unless its rows are in the lake already: they must not vanish."""
     try:
-        if ref.refused is not None:
-            raise SourceError("E202", f"{ref.uri!r} is {ref.refused}", where=ref.uri, next="remove it or narrow the path")
         return _hash(ref, known, chain)
     except SourceError as error:
         if error.code != "E202" or (before and before[-1]["container"] != UNREADABLE):
@@ -179,7 +177,9 @@ def _hash(ref: FileRef, known: Mapping[str, Json], chain: Sequence[Json] | None)
 
 
 def _stat(ref: FileRef) -> Json:
-    """What must not have changed for a digest to be reused."""
+    """What must not have changed for a digest to be reused; E202 when there is no file to read."""
+    if ref.refused is not None:
+        raise SourceError("E202", f"{ref.uri!r} is {ref.refused}", where=ref.uri, next="remove it or narrow the path")
     if scheme(ref.file):
         return {"size": ref.size, "version": ref.version}
     try:

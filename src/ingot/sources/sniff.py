@@ -12,11 +12,14 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from ingot.errors import SourceError
 from ingot.sources.encodings import detect_encoding, unicode_mark
-from ingot.sources.readers.csv_rows import Dialect, record_widths
 from ingot.sources.streams import Stream, open_raw, sniff_compression
+
+if TYPE_CHECKING:
+    from ingot.sources.readers.csv_rows import Dialect
 
 WINDOW = 1 << 20
 LONGEST = 64 << 20
@@ -255,6 +258,8 @@ def _looks_delimited(sample: _Sample) -> bool:
 
 def _shapes(sample: _Sample) -> dict[str, tuple[int, float, int]]:
     """Per delimiter: fields of the first record, share of records with as many, records seen."""
+    from ingot.sources.readers.csv_rows import record_widths
+
     window = sample.window[:WINDOW]
     if sample.whole and len(window) == len(sample.window):
         window += b"\n"
@@ -268,6 +273,8 @@ def _shapes(sample: _Sample) -> dict[str, tuple[int, float, int]]:
 
 def _dialect(sample: _Sample, encoding: str, delimiter: str | None) -> Dialect:
     """The delimiter under which most records have the header's width; the wider header breaks a tie."""
+    from ingot.sources.readers.csv_rows import Dialect
+
     if delimiter is None:
         wide = {d: shape for d, shape in _shapes(sample).items() if shape[0] > 1}
         order = sorted(wide, key=lambda d: (-round(wide[d][1], 1), -wide[d][0], _DELIMITERS.index(d)))

@@ -10,7 +10,7 @@ and tools 157 MB/s, HH transcripts 135 MB/s. A rejected row costs some Python; t
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,11 @@ from pydantic import Field
 
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import ConfigError
-from ingot.kernels.hashing import item_ids
-from ingot.schema.convert.batch import Batch, Converted
-from ingot.schema.formats import Format, Named, convert, format_name, unfit
+from ingot.schema.formats import Format, Named, format_name, unfit
 from ingot.schema.records import REJECTS, own_columns, record_schema
-from ingot.schema.rows import read_rows
+
+if TYPE_CHECKING:
+    from ingot.schema.convert.batch import Batch, Converted
 
 _FROM_BRONZE = ("source", "license", "origin", "uri", "line")
 
@@ -49,6 +49,10 @@ class Conform:
 
     def apply(self, table: pa.Table, ctx: StepContext) -> Outcome:
         """Convert one part of bronze."""
+        from ingot.schema.convert.batch import Converted
+        from ingot.schema.convert.registry import convert
+        from ingot.schema.rows import read_rows
+
         spec = self.config.format
         why = unfit(spec, ctx.regime)
         if why is not None:
@@ -100,6 +104,8 @@ def _provenance(table: pa.Table, batch: Batch) -> dict[str, pa.Array]:
     if len(batch) == table.num_rows:
         return columns
     rows = pa.array(batch.row)
+    from ingot.kernels.hashing import item_ids
+
     columns = {name: column.take(rows) for name, column in columns.items()}
     columns["record_id"] = item_ids(columns["record_id"], batch.item)
     return columns

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from ingot.core.step import StepConfig, StepContext
-from ingot.schema.identity import DEFAULT_KEY, Key, record_keys
+from ingot.schema.records import DEFAULT_KEY, Key
 from ingot.schema.turns import Int64s, one
 
 REASON = "exact_duplicate"
@@ -53,6 +53,8 @@ class ExactDedup:
 
     def keys(self, table: pa.Table, ctx: StepContext) -> pa.Table:
         """key_*: the prompt; own_*: the whole key; flip_*: the pair swapped; order, record_id, source, key."""
+        from ingot.schema.identity import record_keys
+
         name = self.config.key or DEFAULT_KEY[ctx.regime]
         prompt, own, flip = record_keys(table, ctx.regime, name)
         ids, sources = one(table.column("record_id")), one(table.column("source"))

@@ -17,7 +17,6 @@ from pydantic import Field
 
 from ingot.core.ops import reject_table
 from ingot.core.step import Outcome, StepConfig, StepContext
-from ingot.kernels.text import RULES, normalize
 from ingot.schema.turns import Bools, Int64s, Turns, as_mask, message_turns
 
 REASON = "empty_after_normalize"
@@ -48,6 +47,8 @@ class Normalize:
 
     def apply(self, table: pa.Table, ctx: StepContext) -> Outcome:
         """Normalise all message texts; notes say how many turns each rule changed."""
+        from ingot.kernels.text import RULES, normalize
+
         notes = dict.fromkeys((*RULES, "turns_changed"), 0)
         emptied: list[tuple[str, Turns, Int64s]] = []
         result = table

@@ -8,7 +8,7 @@ Guarantee: the split depends on the row, the key and the seed alone; shares are 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,11 @@ from pydantic import Field, field_validator, model_validator
 from ingot.core.ops import reject_table
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import StepError
-from ingot.kernels import tape_ops
-from ingot.kernels.keys import Keys, joint_keys, sequence_keys, text_keys
-from ingot.kernels.tape import scan
 from ingot.schema.records import message_columns
 from ingot.schema.turns import Bools, as_mask, lay_flat, one
+
+if TYPE_CHECKING:
+    from ingot.kernels.keys import Keys
 
 COLUMN = "split"
 KEYS = ("prompt", "conversation", "source_id")
@@ -75,6 +75,8 @@ class Split:
 
     def apply(self, table: pa.Table, ctx: StepContext) -> Outcome:
         """Add the column `split`; no row is rejected."""
+        from ingot.kernels.keys import joint_keys, text_keys
+
         if COLUMN in table.column_names:
             raise StepError("E414", f"there is already a column {COLUMN!r}", where=f"{ctx.node}, step split",
                             next="keep one split step, or rename the column in a sql step before it")  # fmt: skip
@@ -97,6 +99,8 @@ class Split:
 
     def _keys(self, table: pa.Table, regime: str) -> tuple[Keys, Bools]:
         """(key, whether the row has the field asked for)."""
+        from ingot.kernels.keys import text_keys
+
         everyone = np.ones(len(table), bool)
         if self.config.key == "prompt":
             return prompt_keys(table, regime), everyone
@@ -109,6 +113,9 @@ class Split:
     def _field(self, table: pa.Table) -> pa.StringArray:
         if self.config.key == "source_id":
             return one(table.column("source_id"))
+        from ingot.kernels import tape_ops
+        from ingot.kernels.tape import scan
+
         tape = scan(one(table.column("meta")))
         nodes = tape_ops.roots(tape)
         for name in self.config.key.split(".")[1:]:
@@ -118,6 +125,8 @@ class Split:
 
 def prompt_keys(table: pa.Table, regime: str) -> Keys:
     """The user turns before the first answer, of any regime alike; the whole conversation where there are none."""
+    from ingot.kernels.keys import sequence_keys, text_keys
+
     turns = lay_flat(table.column(message_columns(regime)[0]))
     asked = turns.before(turns.is_role("assistant")) & turns.is_role("user")
     counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(asked)])[turns.offsets]
@@ -130,6 +139,8 @@ def prompt_keys(table: pa.Table, regime: str) -> Keys:
 
 def conversation_keys(table: pa.Table, regime: str) -> Keys:
     """The contents of all turns of all message columns."""
+    from ingot.kernels.keys import joint_keys, sequence_keys, text_keys
+
     sides = []
     for name in message_columns(regime):
         turns = lay_flat(table.column(name))
