@@ -26,7 +26,7 @@ from numba import njit
 
 REPLACED, COPIES, BAD = 0.15, 0.05, 0.005
 PLAIN, CRLF, TRAILING, ZERO_WIDTH = range(4)  # how a copy is written
-BLOCK = 20_000
+BLOCK = 5_000
 _PIECE = re.compile(r"[^\W\d_]+|\d+|\n|[^\w\n]+|_+")
 _FIXED, _VARIED, _BREAK, _END, _OPEN = range(5)  # text that stays, word or number, line break, end and start of a content
 
@@ -160,7 +160,7 @@ def _spoil(line: bytes, kind: int) -> bytes:
 def make(out: Path, size: int, files: int, seed: int = 1) -> dict[str, Any]:
     """Write the files and stats.json, which is also returned; does nothing when they are there already."""
     stats_file = out / "stats.json"
-    want = {"size": size, "files": files, "seed": seed, "version": 1}
+    want = {"size": size, "files": files, "seed": seed, "version": 2}
     if stats_file.is_file() and (stats := json.loads(stats_file.read_text()))["made_by"] == want:
         return dict(stats)
     out.mkdir(parents=True, exist_ok=True)
@@ -182,31 +182,30 @@ def _blocks(pool: Pool, seed: int) -> Any:
     n = len(pool.at) - 1
     room = 4 * BLOCK * (pool.bytes // n + 100)  # a block is BLOCK rows of that length on average
     order = rng.permutation(n)
-    base = seeds = np.empty(0, np.int64)
+    base = seeds = np.empty(0, np.int64)  # of every row so far: its conversation, and what seeds its replacements
     arrays = (pool.blob, pool.start, pool.end, pool.kind, pool.pieces, pool.at, pool.words)
     first = 0
     while True:
         while len(order) < BLOCK:
             order = np.concatenate([order, rng.permutation(n)])
-        mine, order = order[:BLOCK], order[BLOCK:]
-        own = np.arange(first, first + BLOCK) + 1
-        # the first pass is the corpus itself; seed 0 replaces nothing
-        own = np.where(np.arange(first, first + BLOCK) < n, 0, own)
-        spelling = rng.integers(0, 2, BLOCK)
-        copy = (rng.random(BLOCK) < COPIES) & (first > 0)
-        of = rng.integers(0, max(first, 1), BLOCK)
-        if first:
-            mine, own = np.where(copy, base[of], mine), np.where(copy, seeds[of], own)
+        rows = np.arange(first, first + BLOCK)
+        copy = (rng.random(BLOCK) < COPIES) & (rows > 0)
+        of = np.where(copy, np.int64(rng.random(BLOCK) * rows), rows)
+        while (inside := (of >= first) & (of[np.maximum(of - first, 0)] != of)).any():  # a copy of a copy in this block
+            of = np.where(inside, of[np.maximum(of - first, 0)], of)
+        base, order = np.concatenate([base, order[:BLOCK]]), order[BLOCK:]
+        seeds = np.concatenate([seeds, np.where(rows < n, 0, rows)])  # the first pass is the corpus itself: 0 replaces nothing
+        base[first:], seeds[first:] = base[of], seeds[of]
         variant = np.where(copy & (rng.random(BLOCK) < 0.5), rng.integers(1, 4, BLOCK), PLAIN)
         bad = np.where(rng.random(BLOCK) < BAD, rng.integers(0, 6, BLOCK), -1)
         buffer = np.empty(room, np.uint8)
-        ends = _write(first, mine, own, spelling, variant, arrays, _fixed(), int(REPLACED * 65536), buffer)
+        ends = _write(first, base[first:], seeds[first:], rng.integers(0, 2, BLOCK), variant, arrays, _fixed(),
+                      int(REPLACED * 65536), buffer)  # fmt: skip
         data, starts = buffer[: ends[-1]].tobytes(), np.concatenate([[0], ends[:-1]])
         lines = [data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         for i in np.flatnonzero(bad >= 0).tolist():
             lines[i] = _spoil(lines[i], int(bad[i]))
         yield lines, copy, bad
-        base, seeds = np.concatenate([base, mine]), np.concatenate([seeds, own])
         first += BLOCK
 
 

@@ -234,6 +234,7 @@ REASONS: dict[str, str] = {
     "empty_prompt": "The prompt is empty, or what chosen and rejected have in common leaves none.",
     "empty_response": "The answer is empty.",
     "no_answer": "The row has no ground truth to verify an answer with.",
+    "no_preference": "The verdict is for neither of the two answers: a tie, or a value that the field map does not name.",
     "bad_json_in_string": "A string that should hold JSON (tool call, tools, a mapped field) does not.",
     "tool_call_without_result": "A tool call inside the conversation is not followed by a tool's result.",
     "tool_result_without_call": "A tool's result does not follow a tool call.",

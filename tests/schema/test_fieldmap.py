@@ -99,6 +99,24 @@ def test_pairs_with_a_boolean_where_text_belongs():
     assert (seen["path"], seen["value"]) == ("response1", "true")
 
 
+def test_two_answers_and_who_won():
+    verdicts = [1, 2, 2.0, 0, "tie", None, {"a": 1}]
+    rows = [{"q": f"q{i}", "one": "first", "two": "second", "v": v} for i, v in enumerate(verdicts)] + [{"q": "q", "one": "x"}]
+    fields = {"prompt": "q", "first": "one", "second": "two", "winner": {"field": "v", "first": 1, "second": 2}}
+    outcome = conform(rows, fields, "preference")
+    sides = [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in outcome.kept.to_pylist()]
+    assert sides == [("first", "second"), ("second", "first"), ("second", "first")]
+    assert reasons(outcome) == {"no_preference": 3, "wrong_type": 1, "format_mismatch": 1}
+    tie = json.loads(outcome.rejects["evidence"][0].as_py())
+    assert tie == {"path": "v", "value": "0", "expected": ["1", "2"]}
+    named = {**fields, "winner": {"field": "v", "first": "model_a", "second": "model_b"}}
+    assert record(conform([{**rows[0], "v": "model_b"}], named, "preference"))["chosen"][0]["content"] == "second"
+    with pytest.raises(ValidationError, match="belong together"):
+        FieldMap.model_validate({"prompt": "q", "first": "one", "second": "two"})
+    with pytest.raises(ValidationError, match="same verdict"):
+        FieldMap.model_validate({**fields, "winner": {"field": "v", "first": 1, "second": "1"}})
+
+
 def test_rlvr_map_with_a_mark_a_verifier_and_arguments():
     rows = [
         {"q": "q", "a": "sum #### 5", "kind": "math", "args": {"tolerance": 0.10}},

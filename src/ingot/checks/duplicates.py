@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingot.core.task import Json
-from ingot.schema.identity import ANSWER, DEFAULT_KEY, Key, record_keys
-from ingot.schema.records import message_columns
+from ingot.schema.records import DEFAULT_KEY, Key, message_columns
 
 if TYPE_CHECKING:
     from ingot.checks.facts import Facts
@@ -20,6 +19,8 @@ WHERE = ("record_id", "uri", "line")
 
 def find(facts: Facts, key: Key | None) -> Json:
     """{"duplicates": rows beyond the first of each group, "rows": the first SHOWN, each with the row it repeats}."""
+    from ingot.schema.identity import ANSWER, record_keys
+
     regime = facts.regime
     names = [*message_columns(regime), "tools", *(ANSWER if regime == "rlvr" else ())]
     keys, sizes = [np.zeros((0, 2), np.uint64)], []

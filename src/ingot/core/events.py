@@ -1,8 +1,9 @@
 """The event log of a run: runs/<run>/events.jsonl, the only place with times, durations and hosts.
 
 Everything that shows progress reads these events: the terminal while the run goes on, `ingot status` afterwards. An
-event is one JSON object with `event` and `time` (seconds since 1970); the log is rewritten as a whole at most every
-`EVERY` seconds and at each node's end, so a killed run loses at most that much of its log, and nothing else.
+event is one JSON object with `event` and `time` (seconds since 1970); the log is rewritten as a whole when the run starts
+and ends and at most every `EVERY` seconds between, so a killed run loses at most that much of its log, and nothing
+else. (A write is durable, 3-10 ms: one per event took a third of an idle run.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
 EVERY = 2.0
+_EDGES = ("run_started", "run_done", "run_failed")
 Listener = Callable[[Json], None]
 
 
@@ -40,7 +42,7 @@ class EventLog:
         self._lines.append(canonical_json(body))
         for listener in self._listeners:
             listener(body)
-        if event != "task_done" or time.monotonic() - self._written > EVERY:
+        if event in _EDGES or time.monotonic() - self._written > EVERY:
             self.flush()
 
     def flush(self) -> None:

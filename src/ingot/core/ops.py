@@ -7,6 +7,7 @@ result carries counts per step and source, so that plans, funnels and gates neve
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,10 +163,9 @@ def decide_bucket(lake: Lake, task: Task) -> Json:
     gone = gone.sort_by([("part", "ascending"), ("row", "ascending")]).select(["part", "row", "reason", "evidence"])
     lake.write_ipc(task.path(".arrow"), gone)
     parts = gone.column("part").to_numpy()
-    starts = np.flatnonzero(np.r_[True, parts[1:] != parts[:-1]]) if len(parts) else np.empty(0, np.int64)
-    ends = np.r_[starts[1:], len(parts)]
+    edges = np.flatnonzero(np.r_[True, parts[1:] != parts[:-1], True]).tolist() if len(parts) else []
     index = {}
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    for start, end in pairwise(edges):
         piece = gone.slice(start, end - start).drop_columns(["part"])
         index[str(parts[start])] = [start, end - start, fingerprint(content_sums(piece))]
     return {"path": task.path(".arrow"), "parts": index, "notes": notes}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from ingot.core.step import GlobalStep, RowStep
@@ -38,6 +37,8 @@ def load(target: str) -> Any:
 @cache
 def _external() -> dict[str, tuple[str, str]]:
     """Steps of other distributions: name -> (target, "distribution version")."""
+    from importlib.metadata import entry_points
+
     found = {}
     for point in entry_points(group="ingot.steps"):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
@@ -83,6 +84,6 @@ def make_step(description: Json) -> Step:
 def describe_step(step: Step) -> Json:
     """What identifies a step: name, version, config, and the distribution when it is not built in."""
     body: Json = {"name": step.name, "version": step.version, "config": step.config.model_dump(mode="json")}
-    if step.name in _external():
+    if step.name not in STEPS and step.name in _external():
         body["distribution"] = _external()[step.name][1]
     return body

@@ -115,7 +115,8 @@ class GoldTokens:
         """One round, one task per silver part."""
         del lake
         before = inputs[self.inputs[0]].draft
-        results = yield [self._task(part) for part in before.parts]
+        how = self._how()
+        results = yield [self._task(part, how) for part in before.parts]
         parts = tuple(Part(path=r["path"], rows=r["rows"], bytes=r["bytes"], digest=r["digest"], rejects=r["rejects"],
                            meta=r["meta"]) for r in results)  # fmt: skip
         schemas, sums = sorted({r["schema"] for r in results}), merge_sums([part.digest for part in parts])
@@ -131,10 +132,12 @@ class GoldTokens:
             schema=" ".join(schemas), funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats, licenses=dict(before.licenses),
         )  # fmt: skip
 
-    def _task(self, part: Part) -> Task:
-        files = self._assets
+    def _how(self) -> Json:
+        """What all tasks share; it hashes the tokenizer's files, so it is asked once."""
         asset = self.template.source is not None
-        how: Json = {"regime": self.regime, "files": files, "template": self._template, "template_is_asset": asset}
+        return {"regime": self.regime, "files": self._assets, "template": self._template, "template_is_asset": asset}
+
+    def _task(self, part: Part, how: Json) -> Task:
         key = {"op": "tokenize", "version": TOKENIZE_VERSION, "schema": SCHEMA_VERSION, "input": part.digest, **how}
         return Task(
             key=fingerprint(key), op="ingot.gold.node:tokenize_part", node=self.name,

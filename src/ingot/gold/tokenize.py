@@ -49,6 +49,7 @@ from ingot.kernels.segments import (
     gather,
     render_chatml,
 )
+from ingot.schema.convert.parts import unread
 from ingot.schema.records import REJECTS, message_columns
 
 if TYPE_CHECKING:
@@ -236,9 +237,7 @@ def _row_problems(
         messages, at = list_parts(table[name])
         parts = messages.flatten()[messages.type.get_field_index("parts")]
         for i in np.flatnonzero(parts.is_valid().to_numpy(zero_copy_only=False)).tolist():
-            kinds = [part.get("type") if isinstance(part, dict) else None for part in json.loads(parts[i].as_py())]
-            other = next((kind for kind in kinds if kind != "text"), "text")
-            if other != "text":
+            if (other := unread(parts[i].as_py())) is not None:
                 row = int(position[np.searchsorted(at, i, side="right") - 1])
                 problems.setdefault(row, ("non_text_part", {"column": name, "type": other}))
     owner = {doc: row for row, own in enumerate(row_docs.tolist()) for doc in own if doc in found} if found else {}

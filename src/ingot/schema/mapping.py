@@ -8,6 +8,11 @@ format:                                                             # preference
            roles: {agent: assistant, user: user, api: tool}}
   response: {field: {json: generation}, role: role, content: text, calls: api, roles: {agent: assistant}}
   label: reward
+format:                                                             # preference, two answers and who won
+  prompt: [instruction, input]
+  first: response1
+  second: response2
+  winner: {field: annotator1, first: 1, second: 2}
 ```
 """
 
@@ -66,6 +71,20 @@ class VerifierPlace(_Strict):
     field: str = Field(min_length=1)
 
 
+class WinnerPlace(_Strict):
+    """Which of two answers was preferred. Any other value, such as a tie, leaves the row without a preference."""
+
+    field: Place = Field(description="where the verdict is")
+    first: str | int | bool = Field(description="its value when the first answer won")
+    second: str | int | bool = Field(description="its value when the second answer won")
+
+    @model_validator(mode="after")
+    def _differ(self) -> WinnerPlace:
+        if verdict(self.first) == verdict(self.second):
+            raise ValueError("first and second are the same verdict")
+        return self
+
+
 class FieldMap(_Strict):
     """Which field of a row is what. Every field that is not named goes to meta."""
 
@@ -74,6 +93,9 @@ class FieldMap(_Strict):
     response: Slot | None = Field(default=None, description="the answer of sft, or the one that `label` judges")
     chosen: Slot | None = None
     rejected: Slot | None = None
+    first: Slot | None = Field(default=None, description="the first of two answers that `winner` chooses between")
+    second: Slot | None = None
+    winner: WinnerPlace | None = Field(default=None, description="which of `first` and `second` was preferred")
     label: Place | None = Field(default=None, description="preference of single answers: true/false or 1/0")
     answer: Place | None = Field(default=None, description="ground truth of rlvr")
     after: str | None = Field(default=None, min_length=1, description="the answer is what follows the last such mark")
@@ -84,15 +106,19 @@ class FieldMap(_Strict):
     id: str | None = Field(default=None, description="path of the row's own id")
     join: str = Field(default="\n", description="between texts that are joined")
 
-    @field_validator("prompt", "response", "chosen", "rejected", mode="before")
+    @field_validator("prompt", "response", "chosen", "rejected", "first", "second", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _something(self) -> FieldMap:
-        if not any((self.messages, self.prompt, self.chosen)):
+        if not any((self.messages, self.prompt, self.chosen, self.first)):
             raise ValueError("a field map names at least messages, prompt, or chosen and rejected")
+        if len({self.first is None, self.second is None, self.winner is None}) > 1:
+            raise ValueError("first, second and winner belong together")
+        if self.first is not None and (self.chosen is not None or self.label is not None):
+            raise ValueError("first, second and winner take the place of chosen and rejected, or of label")
         if (self.chosen is None) != (self.rejected is None):
             raise ValueError("chosen and rejected belong together")
         if self.label is not None and self.chosen is not None:
@@ -105,11 +131,11 @@ class FieldMap(_Strict):
             whole = self.messages is not None or (self.prompt is not None and self.response is not None)
             return None if whole else "sft needs `messages`, or `prompt` and `response`"
         if regime == "preference":
-            pair = self.chosen is not None
+            pair = self.chosen is not None or self.first is not None
             judged = self.label is not None and (
                 self.messages is not None or (self.prompt is not None and self.response is not None)
             )
-            return None if pair or judged else "preference needs `chosen` and `rejected`, or `response` and `label`"
+            return None if pair or judged else "preference needs `chosen` and `rejected`, `first`, `second` and `winner`, or `response` and `label`"
         whole = self.messages is not None or self.prompt is not None
         if not whole:
             return "rlvr needs `prompt` or `messages`"
@@ -117,6 +143,11 @@ class FieldMap(_Strict):
 
     def __str__(self) -> str:
         return "map " + ", ".join(f"{key}={value}" for key, value in self.model_dump(exclude_defaults=True).items())
+
+
+def verdict(value: str | int | bool) -> str:
+    """A value of the configuration as the text of a JSON scalar."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def split_path(path: str) -> Path:

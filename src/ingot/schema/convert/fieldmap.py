@@ -1,7 +1,7 @@
 r"""The converter of a declared field map: any other shape, said in a few lines of configuration.
 
 A place is a path ("a.b", "turns.0.text", dots in keys as "a\\.b"), a list of paths whose texts are joined, or
-{json: field, path: inner} for JSON held in a string. A slot (prompt, response, chosen, rejected) holds a text, messages
+{json: field, path: inner} for JSON held in a string. A slot (prompt, response, chosen, rejected, first, second) holds a text, messages
 as OpenAI writes them, or, with {field, role, content, roles}, messages as this source writes them.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingot.kernels.json_tokens import ARRAY, NULL, OBJECT, STRING
+from ingot.kernels.json_tokens import ARRAY, NULL, NUMBER, OBJECT, STRING
 from ingot.schema.convert import dialogue
 from ingot.schema.convert.batch import Batch, Converted, finish
 from ingot.schema.convert.calls import tools_column
@@ -24,7 +24,17 @@ from ingot.schema.convert.sft import Consumed, spoken
 from ingot.schema.convert.turns import ASSISTANT, SYSTEM, USER, Turns, merge, said
 from ingot.schema.cursor import Cursor, Mask, Path, blank, cut, parse
 from ingot.schema.cursor import join as join_texts
-from ingot.schema.mapping import FieldMap, JsonPlace, MessagesPlace, Place, Slot, shape_of, split_path
+from ingot.schema.mapping import (  # fmt: skip
+    FieldMap,
+    JsonPlace,
+    MessagesPlace,
+    Place,
+    Slot,
+    WinnerPlace,
+    shape_of,
+    split_path,
+    verdict,
+)
 
 
 def read(batch: Batch, place: Place, consumed: Consumed) -> Cursor:
@@ -158,15 +168,42 @@ def preference(batch: Batch, fields: FieldMap) -> Converted:
         chosen, rejected = answer.only(true[answer.unit]), answer.only(~true[answer.unit])
         sides = (true, ~true)
     else:
-        assert fields.chosen is not None  # FieldMap.missing
-        assert fields.rejected is not None
-        chosen = slot(batch, fields.chosen, ASSISTANT, consumed, "chosen", "empty_response", join)
-        rejected = slot(batch, fields.rejected, ASSISTANT, consumed, "rejected", "empty_response", join)
+        chosen, rejected = _pair(batch, fields, consumed)
         if prompt is None:
             prompt, chosen, rejected = parted(chosen, rejected, n)
     assert prompt is not None  # FieldMap.missing
     prompt = _with_system(_system(batch, fields, consumed), prompt)
     return compared(batch, prompt, chosen, rejected, _tools(batch, fields, consumed), consumed, _id(fields), sides)
+
+
+def _pair(batch: Batch, fields: FieldMap, consumed: Consumed) -> tuple[Turns, Turns]:
+    """The preferred answer and the other one."""
+    won, names = None, ("chosen", "rejected")
+    if fields.winner is not None:
+        won, names = _winner(batch, fields.winner, consumed), ("first", "second")
+    first, second = (getattr(fields, name) for name in names)
+    assert first is not None  # FieldMap.missing
+    assert second is not None
+    a = slot(batch, first, ASSISTANT, consumed, names[0], "empty_response", fields.join)
+    b = slot(batch, second, ASSISTANT, consumed, names[1], "empty_response", fields.join)
+    if won is None:
+        return a, b
+    ahead = [(turns.only(mask[turns.unit])) for turns, mask in ((a, won), (b, ~won), (b, won), (a, ~won))]
+    return merge(ahead[:2]), merge(ahead[2:])
+
+
+def _winner(batch: Batch, place: WinnerPlace, consumed: Consumed) -> Mask:
+    """Where the first answer won; a verdict for neither is a fault. Numbers count by value: 1 and 1.0 are one verdict."""
+    found = read(batch, place.field, consumed)
+    require(batch, found, "winner", place.field)
+    kinds, texts = found.kinds(), pc.fill_null(found.scalar(), "")
+    batch.wrong(found, (kinds == OBJECT) | (kinds == ARRAY), "winner", "a text, a number, true or false")
+    texts = pc.if_else(pa.array(kinds == NUMBER), pc.replace_substring_regex(texts, r"\.0+$", ""), texts)
+    first, second = (np.array(pc.equal(texts, verdict(value))) for value in (place.first, place.second))
+    batch.faults.add_where(~first & ~second, "no_preference", lambda unit: {
+        "path": str(place.field), "value": found.value(unit), "expected": [verdict(place.first), verdict(place.second)],
+    })  # fmt: skip
+    return first
 
 
 def rlvr(batch: Batch, fields: FieldMap) -> Converted:

@@ -6,6 +6,7 @@ in the JSON. Text is null only where a message has parts of other kinds and no t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from ingot.schema.cursor import Cursor, Ints, Mask
 _TEXT = pa.array(["text", "input_text", "output_text"])
 _REASONING = pa.array(["reasoning", "thinking"])
 _CALL = pa.array(["tool_call", "function_call"])
+_READ = frozenset([*_TEXT.to_pylist(), *_REASONING.to_pylist(), *_CALL.to_pylist()])
 _KEYS = ("text", "value", "content", "reasoning", "thinking")
 
 
@@ -71,6 +73,16 @@ def joined(lists: Cursor, fault: calls.Fault, path: str) -> Joined:
         reasoning=pc.if_else(pa.array(none), pa.scalar(None, pa.string()), reasoning),
         parts=lists.raw(), calls=groups[0],
     )  # fmt: skip
+
+
+def unread(parts: str) -> str | None:
+    """The type of the first part (of a list as JSON text) that is not in content, reasoning or tool_calls; None if all are."""
+    for part in json.loads(parts):
+        if isinstance(part, dict):
+            kind = part.get("type")
+            if kind not in _READ and not (kind is None and any(isinstance(part.get(key), str) for key in _KEYS)):
+                return str(kind)
+    return None
 
 
 def _calls(parts: Cursor, text_at: Cursor, which: Ints, owner: Ints, fault: calls.Fault, path: str) -> calls.Calls:
