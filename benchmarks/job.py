@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,42 @@ def pipeline(data: Path) -> Any:
     return p
 
 
+class TimedTokenizer:
+    """A tokenizer whose encoding calls are timed in the calling thread: CPU seconds, freeing the last result included.
+
+    Right only with TOKENIZERS_PARALLELISM=false, when the library works in the thread that calls it. The last result of
+    each thread is kept until the next call, so that dropping the library's objects is timed as the library's work.
+    """
+
+    seconds = 0.0
+    _lock = threading.Lock()
+    _kept = threading.local()
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
+        started = time.thread_time()
+        self._kept.batch = None
+        self._kept.batch = self._inner.encode_batch_fast(texts, **options)
+        spent = time.thread_time() - started
+        with self._lock:
+            TimedTokenizer.seconds += spent
+        return self._kept.batch
+
+
+def time_library() -> None:
+    """Make Ingot use timed tokenizers."""
+    import ingot.gold.tokenizer as module
+
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    build = module._build  # noqa: SLF001
+    module._build = lambda data: TimedTokenizer(build(data))  # noqa: SLF001
+
+
 class _Clock:
     """CPU and wall seconds between events."""
 
@@ -61,14 +99,19 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--kind", default="threads")
+    parser.add_argument("--select", action="append", default=[])
+    parser.add_argument("--time-library", action="store_true")
     given = parser.parse_args()
+    if given.time_library:
+        time_library()
     memory, clock = Anonymous(), _Clock()
     started = time.perf_counter(), cpu_now()
-    report = pipeline(given.data).run(given.lake, workers=given.workers, kind=given.kind, listeners=(clock,))
+    report = pipeline(given.data).run(given.lake, workers=given.workers, kind=given.kind, select=given.select,
+                                      listeners=(clock,))  # fmt: skip
     wall, cpu = time.perf_counter() - started[0], cpu_now() - started[1]
     nodes = {node.node: node.snapshot.draft for node in report.nodes}
     print(json.dumps({
-        "nodes": clock.nodes, "wall": wall, "cpu": cpu, "anonymous": memory.stop(), "tasks": report.tasks,
+        "nodes": clock.nodes, "wall": wall, "cpu": cpu, "anonymous": memory.stop(), "library": TimedTokenizer.seconds, "tasks": report.tasks,
         "digests": {name: draft.digest for name, draft in nodes.items()},
         "rows": {name: draft.rows for name, draft in nodes.items()},
         "packing": {name: draft.stats for name, draft in nodes.items() if name in ("gold.train", "gold.validation")},

@@ -7,6 +7,7 @@ memory-mapped count) and, sampled every 20 ms, the anonymous part of it, which i
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PR_SET_CHILD_SUBREAPER = 36
 PACKAGES = ("pyarrow", "numpy", "numba", "tokenizers", "datasets", "trl", "transformers", "datatrove", "torch")
 
 
@@ -37,6 +39,7 @@ class Measured:
 
 def child(module: str, *args: object, env: dict[str, str] | None = None) -> Measured:
     """Run `python -m module args…`; its last line of output is JSON. Its progress goes to this process's stderr."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     command = [sys.executable, "-m", module, *map(str, args)]
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     started = time.perf_counter()
@@ -47,9 +50,21 @@ def child(module: str, *args: object, env: dict[str, str] | None = None) -> Meas
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - started
+    usages = [usage, *_orphans()]
     if process.returncode or not lines:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Measured(result=json.loads(lines[-1]), wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss / 1024)
+    return Measured(result=json.loads(lines[-1]), wall=wall, cpu=sum(one.ru_utime + one.ru_stime for one in usages),
+                    peak=max(one.ru_maxrss for one in usages) / 1024)  # fmt: skip
+
+
+def _orphans() -> list[resource.struct_rusage]:
+    """Usage of what the child left behind (a fork server and its workers), which came to us as subreaper."""
+    usages = []
+    try:
+        while True:
+            usages.append(os.wait4(-1, 0)[2])
+    except ChildProcessError:
+        return usages
 
 
 def cpu_now() -> float:

@@ -42,6 +42,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(GoldError, match=r"'llama3'.*No such file") as caught:
         resolve_template("llama3", tmp_path, NONE)
     assert caught.value.code == "E605"
+    (tmp_path / "empty.jinja").write_text("\n")
+    with pytest.raises(GoldError, match="E605.*it is empty"):
+        resolve_template("empty.jinja", tmp_path, NONE)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(GoldError, match="not UTF-8"):
         resolve_template("binary", tmp_path, NONE)

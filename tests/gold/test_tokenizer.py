@@ -66,6 +66,15 @@ def test_bytes_that_are_no_tokenizer_are_refused(data: bytes) -> None:
     assert code(Tokenizer, TokenizerFiles(tokenizer=data)) == "E603"
 
 
+def test_what_cannot_be_a_tokenizer_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(b"")
+    assert code(load_tokenizer, "tokenizer.json", tmp_path) == "E603"
+    (tmp_path / "tokenizer.json").write_bytes(DATA)
+    (tmp_path / "tokenizer_config.json").write_bytes(b'{"chat_template": ')
+    with pytest.raises(GoldError, match=r"E603 tokenizer_config\.json is not JSON"):
+        load_tokenizer(".", tmp_path)
+
+
 def test_the_hub_is_asked_for_names_and_its_failure_says_what_to_do(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -28,6 +28,14 @@ def test_texts_nested_paths_and_joined_fields():
     assert found["format"] == "map"
 
 
+def test_paths_from_the_end_and_calls_that_are_found_anyway():
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]
+    fields = {"messages": {"field": "tries.-1", "calls": "function_call"}}
+    outcome = conform([{"tries": [[], turns]}, {"tries": []}], fields)
+    assert [call["name"] for call in record(outcome)["messages"][1]["tool_calls"]] == ["f"]
+    assert reasons(outcome) == {"format_mismatch": 1}
+
+
 def test_a_dialogue_with_its_own_names():
     row = {
         "dialogue_id": "d",

@@ -68,7 +68,7 @@ def _print_report(report: RunReport, place: str) -> None:
         click.echo(f"nothing to do: {len(report.nodes)} nodes are up to date, 0 tasks executed in {seconds(total)}")
         return
     from ingot.checks.funnel import build, render_text
-    from ingot.cli.tokens import headline
+    from ingot.cli.tokens import headline, ledger_lines
 
     snapshots = {node.node: node.snapshot for node in report.nodes}
     click.echo(render_text(build(snapshots)))
@@ -76,7 +76,8 @@ def _print_report(report: RunReport, place: str) -> None:
         click.echo(line)
     for node in report.nodes:
         if "packs" in node.snapshot.draft.stats:
-            click.echo(headline(node.node, node.snapshot.draft.stats))
+            for line in (headline(node.node, node.snapshot.draft.stats), *ledger_lines(node.snapshot.draft.stats)):
+                click.echo(line)
     changed = [node.node for node in report.nodes if node.moved]
     click.echo(f"{report.tasks} tasks executed in {seconds(total)}; names moved: {', '.join(changed) or 'none'}")
     click.echo(f"lake: {place}    next: ingot rejects · ingot show gold.train · ingot trace FILE:LINE")

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from ingot.core.ops import count
 from ingot.core.step import Outcome
-from ingot.gold.overflow import Overflow, lengths, refused
+from ingot.gold.overflow import Overflow, add_ledger, lengths, lost_by, refused
 from ingot.schema.digest import content_sums
 from ingot.schema.records import REJECTS
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ingot.core.task import Json, Task
     from ingot.store.lake import Lake
 
-VERSION = 1
+VERSION = 2
 BUCKET_TOKENS = 1 << 24
 ID_DIGITS = 32
 STEP = "overflow"  # the funnel's name for what gold rejects
@@ -99,6 +99,7 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
     params = task.params
     low, high = bounds(params["bucket"], params["bits"])
     before, slices, gone = [], [], []
+    lost: dict[str, dict[str, int]] = {}
     for path in params["parts"]:
         found = bucket_of(lake.open_ipc(path), params["split"], low, high)
         if len(found):
@@ -106,6 +107,7 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
             admitted = admit(found, params["regime"], params["overflow"], params["max_length"], params["train_on"])
             slices.append(admitted[0])
             gone.append(admitted[1])
+            add_ledger(lost, admitted[2])
     kept = merge(slices, DOCUMENTS[params["regime"]])
     rejects = pa.concat_tables(gone).sort_by("record_id") if gone else REJECTS.empty_table()
     rows = pa.concat_tables(before) if before else kept.select(["source"])
@@ -120,25 +122,27 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
         "rejects": task.path("-rejects.parquet") if len(rejects) else None,
         "funnel": [count(STEP, rows, Outcome(kept=kept, rejects=rejects))],
         "tokens": int(lengths(kept, params["regime"]).sum()),
+        "lost": dict(sorted(lost.items())),
     }
 
 
 def admit(rows: pa.Table, regime: str, overflow: Overflow, max_length: int, train_on: list[str],
-          ) -> tuple[pa.Table, pa.Table]:  # fmt: skip
-    """Documents that go on, and rejects with reason and evidence."""
+          ) -> tuple[pa.Table, pa.Table, dict[str, dict[str, int]]]:  # fmt: skip
+    """Documents that go on, rejects with reason and evidence, and what each source lost (gold.overflow.lost_by)."""
     from ingot.gold.segments import trainable
 
     mask, reasons, evidence = refused(rows, regime=regime, overflow=overflow, max_length=max_length,
                                       trainable=trainable(train_on))  # fmt: skip
     if not mask.any():
-        return rows, REJECTS.empty_table()
+        return rows, REJECTS.empty_table(), {}
     gone = rows.filter(pa.array(mask))
     columns: dict[str, Any] = {
         name: gone.column(name) if name in gone.column_names else pa.nulls(len(gone), kind)
         for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)
     }
     columns |= {"reason": reasons, "evidence": evidence, "step": pa.repeat(pa.scalar(STEP), len(gone))}
-    return rows.filter(pa.array(~mask)).combine_chunks(), pa.table(columns).cast(REJECTS)
+    lost = lost_by(gone.column("source"), reasons, lengths(gone, regime))
+    return rows.filter(pa.array(~mask)).combine_chunks(), pa.table(columns).cast(REJECTS), lost
 
 
 def ordered_sums(table: pa.Table) -> Json:

@@ -29,7 +29,7 @@ from ingot.core.silver import label, merge_funnels
 from ingot.core.step import Outcome
 from ingot.core.task import Json, Task
 from ingot.gold import merge, pack
-from ingot.gold.overflow import Lists, Overflow, overflow_of
+from ingot.gold.overflow import LEDGER, Lists, Overflow, ledger, overflow_of
 from ingot.gold.template import TemplateSource, resolve_template
 from ingot.gold.tokenizer import Tokenizer, TokenizerFiles, load_tokenizer
 from ingot.schema.digest import content_digest, merge_sums, schema_text
@@ -197,9 +197,8 @@ def _split_sizes(tokens: pa.Table) -> dict[str, dict[str, int]]:
 class GoldSplit:
     """Documents of one split with their pack index. inputs: the gold.tokens node alone.
 
-    stats: what the loader needs (regime, max_length, train_on, pad_id), totals, packing efficiency and the ledger per
-    source (gold.overflow.per_source plus documents_dropped and documents_untrained, which are rejects). licenses are
-    those of the input, all splits together.
+    stats: what the loader needs (regime, max_length, train_on, pad_id), packing efficiency and the ledger
+    (gold.overflow.ledger) by source and in total. licenses are those of the input, all splits together.
     """
 
     name: str
@@ -245,7 +244,7 @@ class GoldSplit:
         parts = tuple(Part(path=b["path"], rows=b["rows"], bytes=b["bytes"], digest=b["digest"], rejects=b["rejects"])
                       for b in buckets)  # fmt: skip
         funnel = merge_funnels([bucket["funnel"] for bucket in buckets])
-        stats = self._stats(packed, funnel, int(tokens.stats["pad_id"]))
+        stats = self._stats(packed, [bucket["lost"] for bucket in buckets], int(tokens.stats["pad_id"]))
         schema = schema_text(merge.DOCUMENTS[self.regime])
         content = {
             "schema": schema, "documents": [part.digest for part in parts], "packs": packed["digest"],
@@ -286,24 +285,17 @@ class GoldSplit:
             label=f"packs of {self.config.max_length} tokens", params={"parts": [b["path"] for b in buckets], **how},
         )  # fmt: skip
 
-    def _stats(self, packed: Json, funnel: list[Json], pad_id: int) -> Json:
-        sources: Json = {name: dict(ledger) for name, ledger in packed["sources"].items()}
-        for name, counts in (funnel[0]["sources"] if funnel else {}).items():
-            ledger = sources.setdefault(name, {})
-            ledger["documents_dropped"] = counts["reasons"].get("too_long", 0)
-            ledger["documents_untrained"] = counts["reasons"].get("no_trained_tokens", 0)
-        totals: dict[str, int] = {}
-        for ledger in sources.values():
-            for name, n in ledger.items():
-                totals[name] = totals.get(name, 0) + n
-        used = totals.get("tokens_packed", 0)
+    def _stats(self, packed: Json, lost: list[Json], pad_id: int) -> Json:
+        sources = ledger(lost, packed["sources"])
+        totals = {name: sum(counts[name] for counts in sources.values()) for name in sorted(LEDGER)}
+        used = totals["tokens_packed"]
         room = packed["packs"] * self.config.max_length
         return {
             "regime": self.regime, "split": self.split, "max_length": self.config.max_length, "overflow": self.overflow,
             "train_on": sorted(self.config.train_on), "pad_id": pad_id, "packs": packed["packs"],
             "efficiency": used / room if room and self.regime == "sft" else None,
-            "trained_share": totals.get("tokens_trained", 0) / used if used and self.regime == "sft" else None,
-            "totals": dict(sorted(totals.items())), "sources": dict(sorted(sources.items())),
+            "trained_share": totals["tokens_trained"] / used if used and self.regime == "sft" else None,
+            "totals": totals, "sources": sources,
         }  # fmt: skip
 
 

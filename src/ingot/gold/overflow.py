@@ -165,16 +165,63 @@ def _both(table: pa.Table, max_length: int, trainable: npt.NDArray[np.bool_]) ->
     return chosen + _within(Lists.of(table, "rejected_segments"), skip, room, trainable)
 
 
-def refuse_long(first: list[tuple[str, str, int]], count: int, *, node: str, max_length: int) -> GoldError:
+def refuse_long(
+    first: list[tuple[str, str, int]], count: int, *, node: str, regime: str, max_length: int
+) -> GoldError:
     """The error of policy "error": how many documents are too long and which come first (record_id, source, tokens)."""
+    others = " or ".join(name for name in _ALLOWED[regime] if name != "error")
+    many = "1 document is" if count == 1 else f"{count:,} documents are"
     shown = "; ".join(f"{record_id} of {source}: {tokens} tokens" for record_id, source, tokens in first)
     more = f", the first: {shown}" if count > len(first) else f": {shown}"
-    return GoldError("E630", f"{count} documents are longer than max_length {max_length}{more}", where=node,
-                     next="raise gold.max_length, or set gold.overflow to split, truncate or drop")  # fmt: skip
+    return GoldError("E630", f"{many} longer than max_length {max_length}{more}", where=node,
+                     next=f"raise gold.max_length, or set gold.overflow to {others}")  # fmt: skip
+
+
+LEDGER = (
+    "documents", "tokens", "documents_over", "documents_dropped", "tokens_dropped", "documents_untrained",
+    "tokens_cut", "pieces", "pieces_untrained", "tokens_untrained", "documents_unpacked", "tokens_packed",
+    "tokens_trained",
+)  # fmt: skip
+_LOST = {"too_long": ("documents_dropped", "tokens_dropped"),
+         "no_trained_tokens": ("documents_untrained", "tokens_untrained")}  # fmt: skip
+
+
+def ledger(lost: list[dict[str, dict[str, int]]], packed: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """The ledger of a split, by source; `lost`: of rejected documents, `packed`: of the others (`per_source`).
+
+    documents, tokens: what reached the split; documents_over: longer than max_length; documents_dropped and
+    documents_untrained: rejects; documents_unpacked: not rejected, yet without a piece in which anything is trained.
+    tokens = tokens_packed + tokens_cut (tails under truncate) + tokens_dropped + tokens_untrained (of rejected
+    documents and of pieces in which nothing is trained).
+    """
+    found: dict[str, dict[str, int]] = {}
+    for part in (*lost, packed):
+        add_ledger(found, part)
+    return {source: {name: found[source].get(name, 0) for name in LEDGER} for source in sorted(found)}
+
+
+def add_ledger(total: dict[str, dict[str, int]], more: dict[str, dict[str, int]]) -> None:
+    """Add counts by source."""
+    for source, counts in more.items():
+        mine = total.setdefault(source, {})
+        for name, n in counts.items():
+            mine[name] = mine.get(name, 0) + n
+
+
+def lost_by(source: pa.ChunkedArray, reasons: pa.Array, tokens: Int64s) -> dict[str, dict[str, int]]:
+    """The ledger of rejected documents: how many of each source, and their tokens, by what rejected them."""
+    table = pa.table({"source": source, "reason": reasons, "tokens": pa.array(tokens)})
+    found: dict[str, dict[str, int]] = {}
+    for row in table.group_by(["source", "reason"]).aggregate([("tokens", "sum"), ([], "count_all")]).to_pylist():
+        documents, its_tokens = _LOST[row["reason"]]
+        n, size = row["count_all"], row["tokens_sum"]
+        counts = {"documents": n, "tokens": size, documents: n, its_tokens: size}
+        add_ledger(found, {row["source"]: counts | ({"documents_over": n} if row["reason"] == "too_long" else {})})
+    return dict(sorted(found.items()))
 
 
 def per_source(table: pa.Table, regime: str, pieces: Pieces, max_length: int) -> dict[str, dict[str, int]]:
-    """The ledger of one document part: for each source what it has and what the policy cost it."""
+    """The ledger of one part of admitted documents: for each source what it has and what the policy cost it."""
     if not len(table):
         return {}
     codes = pc.dictionary_encode(table.column("source").combine_chunks())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ingot.gold.merge import ordered_sums
-from ingot.gold.overflow import Pieces, cut, lengths, per_source, refuse_long, whole
+from ingot.gold.overflow import Pieces, add_ledger, cut, lengths, per_source, refuse_long, whole
 
 if TYPE_CHECKING:
     from ingot.core.task import Json, Task
@@ -62,12 +62,12 @@ def read_pieces(lake: Lake, task: Task) -> tuple[Pieces, dict[str, dict[str, int
             first += _named(table, long[: SHOWN - len(first)], tokens)
         pieces = (cut(table, overflow=overflow, max_length=size, trainable=classes) if regime == "sft" else
                   whole(table, regime, max_length=size, trainable=classes))  # fmt: skip
-        _add(sources, per_source(table, regime, pieces, size))
+        add_ledger(sources, per_source(table, regime, pieces, size))
         found.append(Pieces(document=pieces.document + documents, start=pieces.start, length=pieces.length,
                             trained=pieces.trained))  # fmt: skip
         documents += len(table)
     if over:
-        raise refuse_long(first, over, node=task.node, max_length=size)
+        raise refuse_long(first, over, node=task.node, regime=regime, max_length=size)
     return _joined(found), dict(sorted(sources.items()))
 
 
@@ -75,13 +75,6 @@ def _named(table: pa.Table, rows: npt.NDArray[Any], tokens: npt.NDArray[np.int64
     named = table.select(["record_id", "source"]).take(pa.array(rows))
     names = zip(named.column("record_id").to_pylist(), named.column("source").to_pylist(), strict=True)
     return [(record_id, source, int(n)) for (record_id, source), n in zip(names, tokens[rows], strict=True)]
-
-
-def _add(total: dict[str, dict[str, int]], more: dict[str, dict[str, int]]) -> None:
-    for source, counts in more.items():
-        mine = total.setdefault(source, {})
-        for name, n in counts.items():
-            mine[name] = mine.get(name, 0) + n
 
 
 def _joined(found: list[Pieces]) -> Pieces:

@@ -91,6 +91,8 @@ TRAIN_ON: dict[str, tuple[int, ...]] = {
 
 def trainable(train_on: Sequence[str] = ("assistant",)) -> NDArray[np.bool_]:
     """The table class -> trained? for the names in `train_on`; E610 for an unknown name or none at all."""
+    if isinstance(train_on, str):
+        train_on = (train_on,)
     unknown = [name for name in train_on if name not in TRAIN_ON]
     if unknown or not train_on:
         what = f"train_on names {unknown[0]!r}" if unknown else "train_on is empty"

@@ -56,25 +56,31 @@ def resolve_template(name: str, base_dir: str | Path, files: TokenizerFiles) -> 
         return TemplateSource(name=name, source=_own_template(files))
     path = Path(base_dir) / name
     try:
-        return TemplateSource(name=name, source=path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise GoldError(
-            "E605",
-            f"cannot read the chat template {name!r}: {reason}",
-            where="gold.template",
-            next="write template: chatml, template: tokenizer, or the path of a .jinja file",
-        ) from error
+        raise _unreadable(name, getattr(error, "strerror", None) or "it is not UTF-8 text") from error
+    if not text.strip():
+        raise _unreadable(name, "it is empty")
+    return TemplateSource(name=name, source=text)
+
+
+def _unreadable(name: str, reason: str) -> GoldError:
+    return GoldError(
+        "E605",
+        f"cannot read the chat template {name!r}: {reason}",
+        where="gold.template",
+        next="write template: chatml, template: tokenizer, or the path of a .jinja file",
+    )
 
 
 def _own_template(files: TokenizerFiles) -> str:
-    if files.chat_template:
+    if files.chat_template.strip():
         return files.chat_template.decode("utf-8", "replace")
     config = json.loads(files.config) if files.config else {}
     own = config.get("chat_template")
     if isinstance(own, list):  # several named templates: the default one, as Hugging Face chooses it
         own = next((entry.get("template") for entry in own if entry.get("name") == "default"), None)
-    if not isinstance(own, str):
+    if not isinstance(own, str) or not own.strip():
         raise GoldError(
             "E606",
             "the tokenizer has no chat template of its own",

@@ -73,9 +73,9 @@ def load_tokenizer(spec: str, base_dir: str | Path = ".") -> TokenizerFiles:
     """
     path = Path(base_dir) / spec
     if path.is_dir():
-        return _from_directory(path, spec)
+        return _checked(_from_directory(path, spec))
     if path.is_file():
-        return TokenizerFiles(tokenizer=_read(path, spec))
+        return _checked(TokenizerFiles(tokenizer=_read(path, spec)))
     if (
         spec.endswith(".json")
         or spec.startswith((".", "/"))
@@ -87,7 +87,16 @@ def load_tokenizer(spec: str, base_dir: str | Path = ".") -> TokenizerFiles:
             where="gold.tokenizer",
             next="give a tokenizer.json, a directory that holds one, or a hub name such as owner/model",
         )
-    return _from_hub(spec)
+    return _checked(_from_hub(spec))
+
+
+def _checked(files: TokenizerFiles) -> TokenizerFiles:
+    """Refuse what cannot be a tokenizer before anything runs; building one, which takes longer, is left to tasks."""
+    if not files.tokenizer.lstrip().startswith(b"{"):
+        _parse(files.tokenizer, "tokenizer.json")
+    if files.config:
+        _parse(files.config, _CONFIG)
+    return files
 
 
 def _read(path: Path, spec: str) -> bytes:

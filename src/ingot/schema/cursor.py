@@ -81,11 +81,11 @@ class Cursor:
         return Cursor(self.tape, self.nodes, _Index(node=node, unit=unit, key=key, keys=names))
 
     def element(self, index: int) -> Cursor:
-        """The element of each array at an index."""
+        """The element of each array at an index; a negative one counts from the end."""
         elements, offsets = tape_ops.children(self.tape, self.nodes)
         lists = self.kinds() != OBJECT
-        at = offsets[:-1] + index
-        there = lists & (at < offsets[1:])
+        at = (offsets[:-1] if index >= 0 else offsets[1:]) + index
+        there = lists & (offsets[:-1] <= at) & (at < offsets[1:])
         nodes = np.full(len(self.nodes), -1, np.int64)
         nodes[there] = elements[at[there]]
         return Cursor(self.tape, nodes)

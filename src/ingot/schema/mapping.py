@@ -151,9 +151,9 @@ def verdict(value: str | int | bool) -> str:
 
 
 def split_path(path: str) -> Path:
-    """The steps of a path: numbers index lists, a backslash makes the next dot part of a key."""
+    """The steps of a path: numbers index lists (-1: the last), a backslash makes the next dot part of a key."""
     steps = path.replace("\\.", "\0").split(".")
-    return tuple(int(s) if s.isascii() and s.isdigit() else s.replace("\0", ".") for s in steps)
+    return tuple(int(s) if s.isascii() and s.removeprefix("-").isdigit() else s.replace("\0", ".") for s in steps)
 
 
 def shape_of(place: MessagesPlace) -> tuple[Path, tuple[Path, ...], dict[str, str], Path | None]:

@@ -169,9 +169,8 @@ class _Reader:
         """Tool calls in members of their own: tool_calls, the older function_call, or the map's path."""
         groups: list[Calls] = []
         consumed: dict[str, Mask | bool] = {}
-        for path in (("tool_calls",), ("function_call",), self.shape.calls):
-            if path is None:
-                continue
+        own = () if self.shape.calls is None else (self.shape.calls,)
+        for path in dict.fromkeys((("tool_calls",), ("function_call",), *own)):
             found, label = here.walk(path), ".".join(map(str, path))
             kinds = found.kinds()
             there = np.flatnonzero((kinds != 0) & (kinds != NULL))
