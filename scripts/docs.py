@@ -34,7 +34,9 @@ def verbs() -> str:
 def _help(command: click.Command, parent: click.Command | None, name: str) -> str:
     above = click.Context(parent, info_name="ingot", max_content_width=100, terminal_width=100) if parent else None
     short = name.removeprefix("ingot ") if parent else name
-    return command.get_help(click.Context(command, parent=above, info_name=short, max_content_width=100, terminal_width=100))
+    return command.get_help(
+        click.Context(command, parent=above, info_name=short, max_content_width=100, terminal_width=100)
+    )
 
 
 def errors() -> str:
@@ -48,14 +50,22 @@ def reasons() -> str:
     """Every reject reason."""
     from ingot.errors import REASONS
 
-    return "| reason | meaning |\n|---|---|\n" + "\n".join(f"| `{name}` | {text} |" for name, text in REASONS.items()) + "\n"
+    return (
+        "| reason | meaning |\n|---|---|\n"
+        + "\n".join(f"| `{name}` | {text} |" for name, text in REASONS.items())
+        + "\n"
+    )
 
 
 def fields(model: Any) -> str:
     """The fields of a pydantic model as a table."""
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else f"`{json.dumps(_plain(field.get_default(call_default_factory=True)))}`"
+        default = (
+            "required"
+            if field.is_required()
+            else f"`{json.dumps(_plain(field.get_default(call_default_factory=True)))}`"
+        )
         kind = _kind(field.annotation).replace("|", "\\|")
         lines.append(f"| `{field.alias or name}` | {kind} | {default} | {field.description or ''} |")
     return "\n".join(lines) + "\n"
@@ -69,7 +79,9 @@ def _plain(value: Any) -> Any:
 
 def _kind(annotation: Any) -> str:
     text = getattr(annotation, "__name__", "") if "[" not in str(annotation) else ""
-    return (text or re.sub(r"typing\.|ingot\.[\w.]+\.|NoneType|<class '|'>", "", str(annotation))).replace(" | None", "")
+    return (text or re.sub(r"typing\.|ingot\.[\w.]+\.|NoneType|<class '|'>", "", str(annotation))).replace(
+        " | None", ""
+    )
 
 
 def steps() -> str:

@@ -38,7 +38,27 @@ from example_kit import (
 
 ROOT = Path(__file__).resolve().parent.parent
 Files = list[tuple[RawFile, bytes]]
-OASST = (2, 7, 9, 20, 22, 27, 30, 37, 45, 49, 51, 54, 57, 61, 77, 85, 90, 93, 100)  # read by a person and found harmless
+OASST = (
+    2,
+    7,
+    9,
+    20,
+    22,
+    27,
+    30,
+    37,
+    45,
+    49,
+    51,
+    54,
+    57,
+    61,
+    77,
+    85,
+    90,
+    93,
+    100,
+)  # read by a person and found harmless
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
 
 
@@ -57,7 +77,9 @@ def seed_tasks(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     keep = [lines[k] for k in range(len(lines)) if not UNSUITABLE.search(lines[k].decode())]
     rows = [task for task, line in zip(tasks, lines, strict=True) if line in keep]
     change = "lines unchanged; unsuitable topics left out"
-    early = RawFile(name="seed_tasks.jsonl", upstream=up, change=f"{change}; the last 24 are in seed_tasks_late.jsonl.gz")
+    early = RawFile(
+        name="seed_tasks.jsonl", upstream=up, change=f"{change}; the last 24 are in seed_tasks_late.jsonl.gz"
+    )
     early.real(keep[:-24])
     listed = next(row for row in rows if row["instances"][0]["output"].count("\n") > 2)
     accented = next(row for row in rows if "é" in str(row))
@@ -118,7 +140,11 @@ def user_tasks(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 def trees(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     up = shelf.take("sft/oasst/en_100_tree.jsonl")
     lines = up.lines()
-    raw = RawFile(name="oasst_trees.jsonl.gz", upstream=up, change=f"{len(OASST)} of 100 trees, chosen by hand; their lines unchanged")
+    raw = RawFile(
+        name="oasst_trees.jsonl.gz",
+        upstream=up,
+        change=f"{len(OASST)} of 100 trees, chosen by hand; their lines unchanged",
+    )
     raw.real(lines[k - 1] for k in OASST)
     raw.mess(3, (lines[OASST[3] - 1], "exact copy of another tree", "merged by exact_dedup, path by path"))
     body, found = raw.render("lines")
@@ -131,13 +157,24 @@ def airline(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 
     def fits(run: Json) -> bool:
         roles = [turn["role"] for turn in run["traj"]]
-        return run["reward"] == 1.0 and "tool" in roles and roles[-2:] == ["assistant", "user"] and len(str(run["traj"])) < 14000
+        return (
+            run["reward"] == 1.0
+            and "tool" in roles
+            and roles[-2:] == ["assistant", "user"]
+            and len(str(run["traj"])) < 14000
+        )
 
     rows = []
     for run in pick(up.json(), 20, "airline", fits):
         system, *turns = run["traj"]
         policy = {**system, "content": system["content"].partition("\n## Domain Basic")[0].strip()}
-        rows.append({"id": f"airline-{run['task_id']}-{run['trial']}", "messages": [policy, *turns[:-1]], "reward": run["reward"]})
+        rows.append(
+            {
+                "id": f"airline-{run['task_id']}-{run['trial']}",
+                "messages": [policy, *turns[:-1]],
+                "reward": run["reward"],
+            }
+        )
     raw = RawFile(name="airline.jsonl", upstream=up,
                   change="20 solved runs (reward 1.0) of the airline tasks as OpenAI messages; the system message is cut before "
                          "its section \"Domain Basic\" and the simulated user's closing turn is left out; a JSON array in spite "
@@ -176,7 +213,9 @@ def pairs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     boolean = [row for row in up.json() if bool in map(type, (row["response1"], row["response2"]))]
     chosen = pick(up.json(), 210, "pairs", lambda row: row["idx"] % 2 == 0 and judged([row]) and len(str(row)) < 2500)
     rows = []
-    for row, best in judged(sorted([*chosen, *(b for b in boolean if b not in chosen)], key=lambda row: int(row["idx"]))):
+    for row, best in judged(
+        sorted([*chosen, *(b for b in boolean if b not in chosen)], key=lambda row: int(row["idx"]))
+    ):
         models = row["cmp_key"].split("_")
         rows.append({
             "id": f"pandalm-{row['idx']}", "prompt": asked(row), "chosen": row[f"response{best}"],
@@ -187,7 +226,11 @@ def pairs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
                   change="pairs on which two of three annotators agree, as TRL rows (prompt, chosen, rejected); models and votes "
                          "kept beside them. Six answers are the boolean `true` instead of text, as upstream has them")  # fmt: skip
     raw.real(dumps(row) for row in rows)
-    good = [row for row in rows if isinstance(row["chosen"], str) and isinstance(row["rejected"], str) and row["rejected"].strip()]
+    good = [
+        row
+        for row in rows
+        if isinstance(row["chosen"], str) and isinstance(row["rejected"], str) and row["rejected"].strip()
+    ]
     raw.mess(
         5,
         (dumps(good[3]), "exact copy of another row", "merged by exact_dedup"),
@@ -212,7 +255,14 @@ def thumbs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     rows = []
     for k, (row, best) in enumerate(judged(chosen)):
         shown = 1 + k % 2
-        rows.append({"id": f"pandalm-{row['idx']}-{shown}", "prompt": asked(row), "completion": row[f"response{shown}"], "label": shown == best})
+        rows.append(
+            {
+                "id": f"pandalm-{row['idx']}-{shown}",
+                "prompt": asked(row),
+                "completion": row[f"response{shown}"],
+                "label": shown == best,
+            }
+        )
     raw = RawFile(name="thumbs.jsonl.gz", upstream=up,
                   change="other pairs (odd idx) as KTO rows: one of the two responses in turn, label = preferred by two of three annotators")  # fmt: skip
     raw.real(dumps(row) for row in rows)
@@ -229,7 +279,9 @@ def thumbs(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 
 
 def arena(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
-    strong, weak = (shelf.take(f"preference/arena-hard-v0.1/{name}.jsonl.gz") for name in ("gpt-4-0314", "gpt-3.5-turbo-0125"))
+    strong, weak = (
+        shelf.take(f"preference/arena-hard-v0.1/{name}.jsonl.gz") for name in ("gpt-4-0314", "gpt-3.5-turbo-0125")
+    )
 
     def said(row: Json) -> tuple[str, str]:
         asked, answered = row["messages"]
@@ -252,7 +304,11 @@ def arena(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
                          f"`{weak.path}`, sha256 `{weak.sha256}`)")  # fmt: skip
     raw.real(dumps(row) for row in rows)
     odd: Any = {**rows[6], "id": "arena-role", "conversations": [{"from": "narrator", "value": "Once upon a time."}]}
-    raw.mess(7, (dumps(odd), "a turn from `narrator`", "rejected"), (dumps({**rows[7], "chosen": None}), "`chosen` is null", "rejected"))
+    raw.mess(
+        7,
+        (dumps(odd), "a turn from `narrator`", "rejected"),
+        (dumps({**rows[7], "chosen": None}), "`chosen` is null", "rejected"),
+    )
     body, found = raw.render("array")
     files.append((raw, body))
     mess += found
@@ -261,9 +317,18 @@ def arena(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 def gsm8k(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     up = shelf.take("rlvr/gsm8k/train.jsonl.gz")
     objects, lines = up.objects(), up.lines()
-    wanted = pick(list(range(len(lines))), 299, "gsm8k", lambda k: b"\\u2028" not in lines[k] and not UNSUITABLE.search(lines[k].decode()))
+    wanted = pick(
+        list(range(len(lines))),
+        299,
+        "gsm8k",
+        lambda k: b"\\u2028" not in lines[k] and not UNSUITABLE.search(lines[k].decode()),
+    )
     separator = next(k for k, line in enumerate(lines) if b"\\u2028" in line)
-    raw = RawFile(name="gsm8k.jsonl", upstream=up, change="300 of 7,473 lines, unchanged, among them the one that holds a U+2028 separator")
+    raw = RawFile(
+        name="gsm8k.jsonl",
+        upstream=up,
+        change="300 of 7,473 lines, unchanged, among them the one that holds a U+2028 separator",
+    )
     keep = sorted([*wanted, separator])
     raw.real(lines[k] for k in keep)
     rows = [objects[k] for k in keep]
@@ -272,7 +337,11 @@ def gsm8k(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
         (dumps(rows[3]), "copy of another row, without its escapes", "merged by exact_dedup"),
         (spaced(rows[9], "question"), "copy with a zero-width space and trailing spaces", "merged by exact_dedup"),
         (windows(rows[14]), "copy with CRLF line ends in the text", "merged by exact_dedup"),
-        (dumps({**rows[20], "answer": rows[20]["answer"].partition("####")[0]}), "no `####`: the answer cannot be found", "rejected"),
+        (
+            dumps({**rows[20], "answer": rows[20]["answer"].partition("####")[0]}),
+            "no `####`: the answer cannot be found",
+            "rejected",
+        ),
         (dumps({**rows[21], "question": ""}), "an empty question", "rejected"),
         (bad_utf8(rows[22], "question"), "a Latin-1 byte (E9) in UTF-8 text", "rejected"),
         (surrogate(rows[23], "answer"), "half a surrogate pair, `\\ud83d`", "rejected"),
@@ -295,7 +364,11 @@ def svamp(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     raw.mess(
         9,
         (dumps(rows[4]), "exact copy of another element", "merged by exact_dedup"),
-        (dumps({**rows[5], "ID": "chal-nan", "Answer": 0}).replace(b'"Answer": 0', b'"Answer": NaN'), "the answer is NaN", "rejected"),
+        (
+            dumps({**rows[5], "ID": "chal-nan", "Answer": 0}).replace(b'"Answer": 0', b'"Answer": NaN'),
+            "the answer is NaN",
+            "rejected",
+        ),
         (dumps({**rows[6], "ID": "chal-none", "Answer": None}), "the answer is null", "rejected"),
     )
     body, found = raw.render("array")
@@ -306,7 +379,9 @@ def svamp(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
 def aqua(shelf: Shelf, files: Files, mess: list[Mess]) -> None:
     up = shelf.take("rlvr/aqua/dev.json")
     rows = pick(up.objects(), 100, "aqua", lambda row: len(str(row)) < 1500)
-    raw = RawFile(name="aqua.json", upstream=up, change="100 of 254 rows; JSON Lines in spite of its name, as upstream has it")
+    raw = RawFile(
+        name="aqua.json", upstream=up, change="100 of 254 rows; JSON Lines in spite of its name, as upstream has it"
+    )
     raw.real(dumps(row) for row in rows)
     raw.mess(
         10,

@@ -1,11 +1,11 @@
 """A pipeline in Python, and the same from ingot.yaml: both make the same graph with the same fingerprints.
 
-    p = Pipeline("math-chat", regime="sft")
-    raw = p.source("gsm8k", path="raw/*.jsonl", format={"prompt": "question", "response": "answer"}, license="MIT")
-    clean = p.silver("clean", raw, [normalize(), length(min_chars=10)])
-    unique = p.silver("unique", clean, [exact_dedup()])
-    p.gold(unique, tokenizer="tokenizer.json")
-    p.run("lake")
+p = Pipeline("math-chat", regime="sft")
+raw = p.source("gsm8k", path="raw/*.jsonl", format={"prompt": "question", "response": "answer"}, license="MIT")
+clean = p.silver("clean", raw, [normalize(), length(min_chars=10)])
+unique = p.silver("unique", clean, [exact_dedup()])
+p.gold(unique, tokenizer="tokenizer.json")
+p.run("lake")
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class File(BaseModel):
     sources: dict[str, Any] = Field(min_length=1, description="Where the data comes from, by name.")
     silver: list[Any] = Field(default_factory=list, description="Steps, in order.")
     gates: list[Any] = Field(default_factory=list, description="Conditions; a run that fails one changes no name.")
-    gold: dict[str, Any] | None = Field(default=None, description="Tokens, masks and packs; without it silver is the end.")
+    gold: dict[str, Any] | None = Field(
+        default=None, description="Tokens, masks and packs; without it silver is the end."
+    )
 
 
 class Pipeline:
@@ -103,7 +105,9 @@ class Pipeline:
         """Add a gate by its name in ingot.yaml; it is judged on `node` (default: the last silver node)."""
         path = ("gates", len(self._gates))
         silver = [known for known in self._nodes if known.startswith("silver.")]
-        self._gates.append(load("ingot.checks.gates:bind")(name, options, self._document, path, node=node, silver=silver))
+        self._gates.append(
+            load("ingot.checks.gates:bind")(name, options, self._document, path, node=node, silver=silver)
+        )
 
     def _silver(self, name: str, inputs: list[str], steps: list[tuple[Step, tuple[str | int, ...]]]) -> Handle:
         if not steps and not all(node.startswith("bronze.") for node in inputs):
@@ -126,7 +130,9 @@ class Pipeline:
                    for node in inputs if node.startswith("bronze.")}  # fmt: skip
         return self._add(MapNode(name=name, inputs=tuple(inputs), regime=self.regime, steps=rows, formats=formats))
 
-    def _step(self, spec: StepSpec | Callable[..., Any], path: tuple[str | int, ...]) -> tuple[Step, tuple[str | int, ...]]:
+    def _step(
+        self, spec: StepSpec | Callable[..., Any], path: tuple[str | int, ...]
+    ) -> tuple[Step, tuple[str | int, ...]]:
         if not isinstance(spec, StepSpec):
             spec = StepSpec("python", {}, function=spec)
         kind, model = step_class(spec.name), config_class(spec.name)
@@ -217,7 +223,7 @@ class Pipeline:
         return made
 
     def _silver_list(self, sources: list[Handle], entries: list[Any]) -> Handle:
-        """Group a flat list of steps into nodes: row-local ones fuse, a global step begins a node, split comes first."""
+        """Group steps into nodes: row-local ones fuse, a global step begins a node, split comes before the first."""
         steps = [self._step(StepSpec(*self._entry(entry, ("silver", i), "step")), ("silver", i))
                  for i, entry in enumerate(entries)]  # fmt: skip
         first = next((i for i, (step, _) in enumerate(steps) if isinstance(step, GlobalStep)), len(steps))

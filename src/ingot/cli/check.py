@@ -1,6 +1,4 @@
-"""`ingot check`: the gates on what the names mean now and the integrity of every file they need; `ingot explain`: what a
-code or reason means.
-"""
+"""`ingot check`: the gates on what the names mean now, and the integrity of their files; `ingot explain`: codes, reasons."""
 
 from __future__ import annotations
 
@@ -51,7 +49,13 @@ def _verify(lake: Lake, snapshot: Snapshot) -> dict[str, Any]:
     from ingot.gold.merge import ordered_sums, token_sums
     from ingot.schema.digest import content_sums
 
-    sums = token_sums if snapshot.node == "gold.tokens" else ordered_sums if snapshot.node.startswith("gold.") else content_sums
+    sums = (
+        token_sums
+        if snapshot.node == "gold.tokens"
+        else ordered_sums
+        if snapshot.node.startswith("gold.")
+        else content_sums
+    )
     wrong = []
     for part in snapshot.draft.parts:
         try:
@@ -78,7 +82,9 @@ def explain(code: str | None) -> None:
         entry = CATALOGUE[code.upper()]
         click.echo(f"{code.upper()}  {entry.title}\n\n  cause:  {entry.cause}\n  remedy: {entry.remedy}")
     elif code in REASONS:
-        click.echo(f"{code}  (a reason why a row was rejected)\n\n  {REASONS[code]}\n\n  see such rows: ingot rejects --reason {code}")
+        click.echo(
+            f"{code}  (why a row was rejected)\n\n  {REASONS[code]}\n\n  see such rows: ingot rejects --reason {code}"
+        )
     else:
         import difflib
 

@@ -28,8 +28,13 @@ def file_option(function: F) -> F:
 
 def lake_option(function: F) -> F:
     """--lake: where the lake is."""
-    return click.option("--lake", default=None, envvar="INGOT_LAKE", metavar="PLACE",
-                        help="Folder or s3:// URL of the lake [default: lake beside FILE; env INGOT_LAKE].")(function)  # fmt: skip
+    return click.option(
+        "--lake",
+        default=None,
+        envvar="INGOT_LAKE",
+        metavar="PLACE",
+        help="Folder or s3:// URL of the lake [default: lake beside FILE; env INGOT_LAKE].",
+    )(function)
 
 
 def output_option(function: F) -> F:

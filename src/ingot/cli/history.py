@@ -89,7 +89,9 @@ def diff(old: str, new: str | None, limit: int, file: str, lake: str | None, out
             click.echo("no difference")
         else:
             table(["source", "change", "rows"], [[*key, number(n)] for key, n in sorted(counts.items())], right=(2,))
-            table(["change", "record_id", "place"], [[r["change"], r["record_id"], r["place"]] for r in changes[:limit]])
+            table(
+                ["change", "record_id", "place"], [[r["change"], r["record_id"], r["place"]] for r in changes[:limit]]
+            )
     if changes:
         raise click.exceptions.Exit(1)
 
@@ -132,7 +134,10 @@ def _hashes(lake: Lake, snapshot: Snapshot, skip: set[str]) -> dict[tuple[str, i
         whole = part_table(lake, part)
         hi, lo = row_hashes(whole)
         names = whole.column_names
-        columns = [whole.column(n).to_pylist() if n in names else [""] * len(whole) for n in ("record_id", "item", "source", "uri", "line")]
+        columns = [
+            whole.column(n).to_pylist() if n in names else [""] * len(whole)
+            for n in ("record_id", "item", "source", "uri", "line")
+        ]
         for h, low, record, item, source, uri, line in zip(hi.tolist(), lo.tolist(), *columns, strict=True):
             place = f"{uri}:{line}" if uri else ""
             found.setdefault((record, item or 0), Counter())[f"{h:016x}{low:016x}", source, place] += 1
@@ -140,7 +145,9 @@ def _hashes(lake: Lake, snapshot: Snapshot, skip: set[str]) -> dict[tuple[str, i
 
 
 @click.command(epilog="Examples:  ingot gc   ·   ingot gc --keep 1 --delete")
-@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Versions to keep of every node.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Versions to keep of every node."
+)
 @click.option("--cache", is_flag=True, help="Also empty the cache (the next run may compute keys again).")
 @click.option("--delete", is_flag=True, help="Really delete; without it, only say what would go.")
 @file_option
@@ -153,7 +160,9 @@ def gc(keep: int, cache: bool, delete: bool, file: str, lake: str | None) -> Non
                          next="wait for it to end, then: ingot gc --delete")  # fmt: skip
     kept = needed(place, keep)
     files, total = place.sweep(kept, ["silver", "gold", *(["cache"] if cache else [])], dry_run=not delete)
-    click.echo(f"{'deleted' if delete else 'would delete'} {number(files)} files, {size(total)}; kept {number(len(kept))}")
+    click.echo(
+        f"{'deleted' if delete else 'would delete'} {number(files)} files, {size(total)}; kept {number(len(kept))}"
+    )
     if not delete and files:
         click.echo("to delete them: ingot gc --delete")
 
@@ -183,5 +192,3 @@ def _may_be_running(lake: Lake) -> bool:
         return False
     last = json.loads(lake.store.read(logs[-1]).splitlines()[-1])
     return last["event"] not in ("run_done", "run_failed") and time.time() - last["time"] < RUNNING
-
-

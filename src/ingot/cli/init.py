@@ -66,7 +66,7 @@ class Group:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--regime", type=click.Choice(REGIMES), default=None, help="What a record is [default: what most files look like].")
 @click.option("--tokenizer", default=None,
-              help="A tokenizer.json, a directory or a hub name [default: tokenizer.json, when there is one].")  # fmt: skip
+              help="A tokenizer.json, a directory or a hub name [default: tokenizer.json, when there is one].")
 @click.option("-f", "--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("ingot.yaml"), show_default=True,
               help="The file to write.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite it.")
@@ -83,7 +83,7 @@ def init(paths: tuple[Path, ...], regime: str | None, tokenizer: str | None, fil
         for one in seen:
             click.echo(f"{one.path}: {next(iter(one.problems.values()))}", err=True)
         raise ConfigError("E115", f"no data file that can be read below {', '.join(map(str, paths)) or 'this folder'}",
-                          next="ingot init PATH...   (jsonl, json, csv, parquet or arrow; compressed or not)")  # fmt: skip
+                          next="ingot init PATH...   (jsonl, json, csv, parquet or arrow; compressed or not)")
     chosen = regime or max(REGIMES, key=lambda name: sum(one.regime == name for one in usable))
     fitting = [one for one in usable if chosen in one.fits and (regime or one.regime == chosen)]
     groups = grouped(fitting, [one.path for one in seen], chosen, file.parent)

@@ -1,4 +1,4 @@
-"""The command line: `ingot VERB`. stdout is data, stderr is progress; exit 0 ok, 1 findings or a failed gate, 2 an error.
+"""The command line: `ingot VERB`. stdout is data, stderr progress; exit 0 ok, 1 findings or a failed gate, 2 an error.
 
 Commands are imported when they run, and `ingot --help` imports none of them.
 """
@@ -46,7 +46,9 @@ class Verbs(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest the verb that was probably meant."""
         import difflib
 
@@ -62,7 +64,9 @@ class Verbs(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="ingot", message="ingot %(version)s")
 def cli() -> None:
     """Ingot turns raw text, annotations and rollouts into clean, tokenized, packed batches for SFT, preference and RL.

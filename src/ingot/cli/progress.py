@@ -1,4 +1,4 @@
-"""Progress of a run on stderr, from its events: tasks done of total, rate, time left; plain lines without a terminal."""
+"""Progress of a run on stderr, from its events: x of N, rate, time left; plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 

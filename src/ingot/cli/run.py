@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from ingot.core.run import RunReport
     from ingot.store.lake import Lake
 
-select_option = click.option("--select", multiple=True, metavar="NODE[+]",
-                             help="Only these nodes; NODE+ with all that depend on it, +NODE with all it needs.")  # fmt: skip
+select_option = click.option(
+    "--select",
+    multiple=True,
+    metavar="NODE[+]",
+    help="Only these nodes; NODE+ with all that depend on it, +NODE with all it needs.",
+)
 
 
-@click.command(epilog="Examples:  ingot run   ·   ingot run --select silver.unique+   ·   ingot run --workers 8 --processes")
+@click.command(
+    epilog="Examples:  ingot run   ·   ingot run --select silver.unique+   ·   ingot run --workers 8 --processes"
+)
 @file_option
 @lake_option
 @select_option
@@ -58,8 +64,16 @@ def run(file: str, lake: str | None, select: tuple[str, ...], workers: int | Non
 
 def _node_row(node: Any) -> dict[str, Any]:
     draft = node.snapshot.draft
-    return {"node": node.node, "rows": draft.rows, "digest": draft.digest, "snapshot": node.snapshot.id,
-            "tasks": node.tasks, "reused": node.reused, "changed": node.moved, "seconds": round(node.seconds, 3)}  # fmt: skip
+    return {
+        "node": node.node,
+        "rows": draft.rows,
+        "digest": draft.digest,
+        "snapshot": node.snapshot.id,
+        "tasks": node.tasks,
+        "reused": node.reused,
+        "changed": node.moved,
+        "seconds": round(node.seconds, 3),
+    }
 
 
 def _print_report(report: RunReport, place: str) -> None:

@@ -73,7 +73,9 @@ def _show_records(lake: Lake, snapshot: Snapshot, limit: int) -> None:
     from rich.text import Text
 
     out, draft = console(), snapshot.draft
-    out.print(Text(f"{snapshot.node}  {number(draft.rows)} rows in {len(draft.parts)} parts, digest {draft.digest[:12]}"))
+    out.print(
+        Text(f"{snapshot.node}  {number(draft.rows)} rows in {len(draft.parts)} parts, digest {draft.digest[:12]}")
+    )
     for row in rows_of(lake, snapshot, limit=limit):
         out.print()
         for line in record_lines(row):
@@ -108,7 +110,9 @@ def _message_lines(message: dict[str, Any]) -> list[Any]:
     style = _STYLE.get(message["role"], "")
     lines = []
     if message.get("reasoning"):
-        lines.append(Text.assemble((f"  {message['role']:>9} ", style), ("thinks: ", "italic"), short(message["reasoning"], 200)))
+        lines.append(
+            Text.assemble((f"  {message['role']:>9} ", style), ("thinks: ", "italic"), short(message["reasoning"], 200))
+        )
     if message.get("content"):
         lines.append(Text.assemble((f"  {message['role']:>9} ", style), short(message["content"], 300)))
     for call in message.get("tool_calls") or ():
@@ -119,12 +123,16 @@ def _message_lines(message: dict[str, Any]) -> list[Any]:
 
 @click.command(epilog="Examples:  ingot rejects   ·   ingot rejects silver.clean -n 20   ·   ingot rejects -o jsonl")
 @click.argument("nodes", nargs=-1, metavar="[NODE[@VERSION]]...")
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=None, help="Rows [default: 10 as text, all as json].")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=0), default=None, help="Rows [default: 10 as text, all as json]."
+)
 @click.option("--reason", default=None, help="Only rows that left for this reason.")
 @file_option
 @lake_option
 @output_option
-def rejects(nodes: tuple[str, ...], limit: int | None, reason: str | None, file: str, lake: str | None, output: str) -> None:
+def rejects(
+    nodes: tuple[str, ...], limit: int | None, reason: str | None, file: str, lake: str | None, output: str
+) -> None:
     """Print the rows that left the pipeline (or these nodes), with step, reason, evidence and place."""
     from ingot.core.snapshots import load_snapshot
 
@@ -141,12 +149,20 @@ def rejects(nodes: tuple[str, ...], limit: int | None, reason: str | None, file:
     counts = Counter((row["step"], row["reason"]) for row in listed)
     from ingot.errors import REASONS
 
-    table(["step", "reason", "rows", "meaning"],
-          [[step, why, number(n), REASONS.get(why, "")] for (step, why), n in sorted(counts.items())], right=(2,))  # fmt: skip
+    table(
+        ["step", "reason", "rows", "meaning"],
+        [[step, why, number(n), REASONS.get(why, "")] for (step, why), n in sorted(counts.items())],
+        right=(2,),
+    )
     click.echo("")
     first = listed[: 10 if limit is None else limit]
-    table(["place", "step", "reason", "evidence"],
-          [[f"{row['uri']}:{row['line']}", row["step"], row["reason"], short(_evidence(row["evidence"]), 90)] for row in first])  # fmt: skip
+    table(
+        ["place", "step", "reason", "evidence"],
+        [
+            [f"{row['uri']}:{row['line']}", row["step"], row["reason"], short(_evidence(row["evidence"]), 90)]
+            for row in first
+        ],
+    )
     if len(first) < len(listed):
         click.echo(f"{number(len(listed) - len(first))} more; see them with: ingot rejects -o jsonl")
 
@@ -158,4 +174,7 @@ def _evidence(text: str | None) -> str:
     value = json.loads(text)
     if not isinstance(value, dict):
         return str(value)
-    return ", ".join(f"{key}: {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}" for key, item in value.items())
+    return ", ".join(
+        f"{key}: {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}"
+        for key, item in value.items()
+    )

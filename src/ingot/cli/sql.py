@@ -36,7 +36,8 @@ def sql(query: str, limit: int, file: str, lake: str | None, output: str) -> Non
     con = duckdb.connect()
     try:
         for snapshot in all_snapshots(place).values():
-            if re.search(rf"\b{re.escape(snapshot.node)}\b", query):
+            query, mentions = _quoted(query, snapshot.node)
+            if mentions:
                 _view(con, place, snapshot)
         if re.search(r"\brejects\b", query):
             _rejects_view(con, place)
@@ -45,13 +46,22 @@ def sql(query: str, limit: int, file: str, lake: str | None, output: str) -> Non
             return
         names, rows = answer.columns, answer.fetchall()
     except duckdb.Error as error:
-        raise StepError("E406", str(error).split("\n\n")[0], where="ingot sql", next="ingot status   # names of nodes") from None
+        raise StepError(
+            "E406", str(error).split("\n\n")[0], where="ingot sql", next="ingot status   # names of nodes"
+        ) from None
     if output != "text":
         emit([dict(zip(names, row, strict=True)) for row in rows], output)
         return
     table(names, [[short(str(cell), 100) for cell in row] for row in rows[:limit]])
     if len(rows) > limit:
         click.echo(f"{len(rows) - limit:,} more rows; -o jsonl prints all")
+
+
+def _quoted(query: str, node: str) -> tuple[str, int]:
+    """The query with each mention of a node, quoted or not, as DuckDB reads it (bronze.my-data is no name there); how many."""
+    layer, _, name = node.partition(".")
+    mention = rf'(?<![\w."-])"?{re.escape(layer)}"?\."?{re.escape(name)}"?(?![\w-])'
+    return re.subn(mention, f'"{layer}"."{name}"', query)
 
 
 def _view(con: Any, lake: Lake, snapshot: Snapshot) -> None:

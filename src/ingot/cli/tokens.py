@@ -69,8 +69,10 @@ def ledger_lines(stats: dict[str, Any]) -> list[str]:
     total = stats["totals"]
     if total["tokens"] == total["tokens_packed"]:
         return []
-    lines = [f"  left out by overflow: {stats['overflow']} at {number(stats['max_length'])} tokens, "
-             f"train_on: [{', '.join(stats['train_on'])}]: {_left_out(total)}"]  # fmt: skip
+    how = f"overflow: {stats['overflow']} at {number(stats['max_length'])} tokens"
+    if total["tokens_untrained"]:
+        how += f", train_on: [{', '.join(stats['train_on'])}]"
+    lines = [f"  left out by {how}: {_left_out(total)}"]
     names = [name for name, counts in stats["sources"].items() if counts["tokens"] > counts["tokens_packed"]]
     width = max(map(len, names))
     return [*lines, *(f"    {name:<{width}}  {_left_out(stats['sources'][name])}" for name in names)]
@@ -108,7 +110,7 @@ def sample_lines(lake: Lake, snapshot: Snapshot, row: int, tokenizer: Tokenizer)
         document = read_document(lake, snapshot, member["document"])
         end = member["start"] + member["length"]
         lines.append(Text(f"  document {member['document']}  record {member['record_id']}  source {document['source']}  "
-                          f"tokens {member['column']}–{member['column'] + member['length'] - 1}", style="italic"))  # fmt: skip
+                          f"tokens {member['column']}–{member['column'] + member['length'] - 1}", style="italic"))
         for name in [c for c in document if c.endswith("tokens")]:
             side = name.removesuffix("tokens").rstrip("_")
             if document[name] is None:

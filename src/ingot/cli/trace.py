@@ -56,7 +56,10 @@ def trace(target: str, file: str, lake: str | None, output: str) -> None:
     snapshots = all_snapshots(place)
     lives = [follow(place, snapshots, record_id) for record_id in find(place, snapshots, target)]
     if output != "text":
-        emit([{"record_id": life.record_id, "arrivals": life.arrivals, "stations": life.stations} for life in lives], output)
+        emit(
+            [{"record_id": life.record_id, "arrivals": life.arrivals, "stations": life.stations} for life in lives],
+            output,
+        )
         return
     for life in lives:
         _print(life)
@@ -78,8 +81,11 @@ def find(lake: Lake, snapshots: dict[str, Snapshot], target: str) -> list[str]:
         found = _by_column(lake, snapshots, "silver.", "record_id", target)
     if not found:
         files = sorted({part.meta["uri"] for s in snapshots.values() for part in s.draft.parts if "uri" in part.meta})
-        raise LoaderError("E750", f"no row is known as {target!r} (looked for file:line, record id and source_id)",
-                          next=f"give a line of {', '.join(files[:4])}, or an id from: ingot show silver.clean -o jsonl")  # fmt: skip
+        raise LoaderError(
+            "E750",
+            f"no row is known as {target!r} (looked for file:line, record id and source_id)",
+            next=f"give a line of {', '.join(files[:4])}, or an id from: ingot show silver.clean -o jsonl",
+        )
     return found
 
 
@@ -165,7 +171,19 @@ def _rows(lake: Lake, path: str, ids: list[str], columns: list[str]) -> list[dic
 
 
 def _bronze(lake: Lake, snapshot: Snapshot, record_id: str) -> list[dict[str, Any]]:
-    columns = ["uri", "line", "byte", "source", "license", "origin", "file_sha256", "container", "problem", "detail", "raw"]
+    columns = [
+        "uri",
+        "line",
+        "byte",
+        "source",
+        "license",
+        "origin",
+        "file_sha256",
+        "container",
+        "problem",
+        "detail",
+        "raw",
+    ]
     out = []
     for part in snapshot.draft.parts:
         for row in _rows(lake, part.path, [record_id], columns):
@@ -174,7 +192,7 @@ def _bronze(lake: Lake, snapshot: Snapshot, record_id: str) -> list[dict[str, An
 
 
 def _silver(lake: Lake, snapshot: Snapshot, ids: list[str], life: Life) -> list[dict[str, Any]]:
-    """Rows kept and rejected; other items of the same arrival (rows that yield several records) are followed as well."""
+    """Rows kept and rejected; further items of the same arrival (a row may yield several records) as well."""
     columns = ["record_id", "item", "source_id", "format", "split", "uri", "line"]
     places = {(row["uri"], row["line"]) for row in life.arrivals}
     out: list[dict[str, Any]] = []
@@ -216,7 +234,12 @@ def _gold(lake: Lake, snapshot: Snapshot, ids: list[str]) -> list[dict[str, Any]
         for row in np.flatnonzero(mask.to_numpy(zero_copy_only=False)).tolist():
             lists = [c for c in table.column_names if c.endswith("tokens")]
             lengths = {c: len(table.column(c)[row]) for c in lists}
-            station = {"node": snapshot.node, "what": "tokens", "record_id": table.column("record_id")[row].as_py(), **lengths}
+            station = {
+                "node": snapshot.node,
+                "what": "tokens",
+                "record_id": table.column("record_id")[row].as_py(),
+                **lengths,
+            }
             if "packs" in snapshot.draft.files:
                 station |= {"document": before + row, "packs": _packs(lake, snapshot, before + row)}
             out.append(station)
@@ -235,8 +258,12 @@ def _packs(lake: Lake, snapshot: Snapshot, document: int) -> list[dict[str, int]
     import pyarrow.compute as pc
 
     packs = sorted(set(index.filter(pc.equal(index.column("document"), document)).column("pack").to_pylist()))
-    return [{"pack": pack, **{k: member[k] for k in ("column", "start", "length")}}
-            for pack in packs for member in pack_members(lake, snapshot, pack) if member["document"] == document]  # fmt: skip
+    return [
+        {"pack": pack, **{k: member[k] for k in ("column", "start", "length")}}
+        for pack in packs
+        for member in pack_members(lake, snapshot, pack)
+        if member["document"] == document
+    ]
 
 
 # -- printing
@@ -264,7 +291,9 @@ def _told(station: dict[str, Any], record_id: str) -> str:
         extra = [f"{k} {station[k]}" for k in ("format", "split", "source_id") if station.get(k)]
         return f"{item}kept ({', '.join(extra)})" if extra else f"{item}kept"
     counts = ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in station.items() if k.endswith("tokens"))
-    where = "; ".join(f"pack {p['pack']} at {p['column']}–{p['column'] + p['length'] - 1}" for p in station.get("packs", ()))
-    return f"{item}{counts}" + (f", document {station['document']}, {where or 'in no pack'}" if "document" in station else "")
-
-
+    where = "; ".join(
+        f"pack {p['pack']} at {p['column']}–{p['column'] + p['length'] - 1}" for p in station.get("packs", ())
+    )
+    return f"{item}{counts}" + (
+        f", document {station['document']}, {where or 'in no pack'}" if "document" in station else ""
+    )

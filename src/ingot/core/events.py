@@ -1,7 +1,7 @@
 """The event log of a run: runs/<run>/events.jsonl, the only place with times, durations and hosts.
 
 Everything that shows progress reads these events: the terminal while the run goes on, `ingot status` afterwards. An
-event is one JSON object with `event` and `time` (seconds since 1970); the log is rewritten as a whole when the run starts
+event is one JSON object with `event` and `time` (seconds since 1970); the log is rewritten whole when the run starts
 and ends and at most every `EVERY` seconds between, so a killed run loses at most that much of its log, and nothing
 else. (A write is durable, 3-10 ms: one per event took a third of an idle run.)
 """

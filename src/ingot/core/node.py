@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One file of a snapshot. digest: {"rows": n, "sums": [...]} of its content (schema.digest); meta: e.g. line ranges."""
+    """One file of a snapshot. digest: {"rows": n, "sums": [...]} of its content; meta: counts, line ranges."""
 
     path: str
     rows: int
@@ -110,5 +110,3 @@ def folder(node: str) -> str:
 
 def manifest_path(node: str, fingerprint: str) -> str:
     return f"{folder(node)}/{fingerprint}/manifest.json"
-
-

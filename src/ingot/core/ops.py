@@ -63,7 +63,9 @@ def finish(lake: Lake, task: Task, table: pa.Table, rejects: list[pa.Table], fun
         rejects.append(outcome.rejects)
         table = outcome.kept
     size = lake.write_parquet(task.path(".parquet"), table)
-    out = pa.concat_tables([r.select(REJECTS.names).cast(REJECTS) for r in rejects]) if rejects else REJECTS.empty_table()
+    out = (
+        pa.concat_tables([r.select(REJECTS.names).cast(REJECTS) for r in rejects]) if rejects else REJECTS.empty_table()
+    )
     if len(out):
         lake.write_parquet(task.path("-rejects.parquet"), out)
     return {

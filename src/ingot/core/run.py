@@ -1,8 +1,8 @@
 """Carry out a pipeline: drive each node's rounds, execute the missing tasks, judge the gates, then move the refs.
 
 Guarantees: nothing that a ref names changes before every selected node is complete and every gate has passed; a task
-whose result exists is not executed again; a kill at any instant leaves refs as they were or moved, node by node, each to
-a complete and gated snapshot, and the next run finishes the job.
+whose result exists is not executed again; a kill at any instant leaves refs as they were or moved, node by node, each
+to a complete and gated snapshot, and the next run finishes the job.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Engine(Protocol):
 
 
 class Gate(Protocol):
-    """A condition on a node, judged after it is built and before anything is renamed. Result: checks.gates.GateResult."""
+    """A condition on a node, judged after it is built and before anything is renamed; see checks.gates."""
 
     node: str
 

@@ -1,4 +1,4 @@
-"""Silver nodes: row-local steps fused over parts (`MapNode`) and a global step followed by row-local ones (`FilterNode`).
+"""Silver nodes: row-local steps fused over parts (`MapNode`), and a global step with row-local ones (`FilterNode`).
 
 A part's key covers the content digest of its input part, the steps with their configs and versions, the regime and the
 assets: nothing about paths, order or other parts. So an added file costs its own parts, an unchanged part is found by
@@ -82,7 +82,7 @@ class MapNode:
                         [r["funnel"] for r in results], stats)  # fmt: skip
 
     def _detect(self, parts: list[tuple[str, Part]]) -> Any:
-        """The `conform` step of every part: declared by the source, or detected once per arrival from its first rows."""
+        """The `conform` step of every part: declared by its source, or detected once per file from its first rows."""
         firsts: dict[tuple[str, str], Part] = {}
         for name, part in parts:
             firsts.setdefault((name, str(part.meta.get("uri", ""))), part)
@@ -168,7 +168,9 @@ class FilterNode:
                 funnels.append(result["funnel"] if gone else [untouched(self.step.name, part), *result["funnel"]])
         draft = draft_of(kept, schemas, funnels, {})
         notes = merge_counts([decision["notes"] for decision in decisions])
-        return replace(draft, funnel=({**draft.funnel[0], "notes": notes}, *draft.funnel[1:])) if draft.funnel else draft
+        return (
+            replace(draft, funnel=({**draft.funnel[0], "notes": notes}, *draft.funnel[1:])) if draft.funnel else draft
+        )
 
     def _key_tasks(self, parts: list[Part]) -> Iterator[Task]:
         body = describe_step(self.step)
@@ -229,6 +231,7 @@ def part_of(result: Json) -> Part:
 
 def untouched(step: str, part: Part) -> Json:
     """The funnel entry of a global step on a part that lost nothing."""
+
     def whole(rows: int) -> Json:
         return {"rows_in": rows, "rows_out": rows, "added": 0, "rejected": 0, "merged": 0, "reasons": {}}
 
@@ -241,7 +244,7 @@ def draft_of(parts: list[Part], schemas: list[str], funnels: list[list[Json]], s
     schema = max(schemas, key=len, default="")
     sums = merge_sums([part.digest for part in parts])
     for name in ("split", "license"):
-        if (total := merge_counts([part.meta.get(name, {}) for part in parts])):
+        if total := merge_counts([part.meta.get(name, {}) for part in parts]):
             stats[name] = total
     return Draft(
         parts=tuple(parts), rows=sum(part.rows for part in parts), digest=content_digest(schema, sums), schema=schema,

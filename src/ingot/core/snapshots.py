@@ -1,7 +1,7 @@
 """Snapshots on disk: a manifest is canonical JSON without times, hosts or absolute paths; a ref names one.
 
-Reading a node means: ref -> snapshot id -> manifest -> parts. All of it is plain JSON and Parquet or Arrow files, so any
-engine can do the same from the manifest's part list.
+Reading a node means: ref -> snapshot id -> manifest -> parts. All of it is plain JSON and Parquet or Arrow files, so
+any engine can do the same from the manifest's part list.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ SHOWN_ID = 12  # hex digits of an id in messages
 
 def seal(node: str, pipeline: str, description: Json, inputs: Mapping[str, str], draft: Draft) -> Snapshot:
     """Give a draft its identity: the fingerprint of the whole manifest, so that another content is another snapshot."""
-    nameless = Snapshot(
-        node=node, pipeline=pipeline, id="", draft=draft, description=description, inputs=dict(inputs)
-    )
+    nameless = Snapshot(node=node, pipeline=pipeline, id="", draft=draft, description=description, inputs=dict(inputs))
     return replace(nameless, id=fingerprint(to_json(nameless)))
 
 

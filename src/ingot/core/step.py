@@ -1,8 +1,8 @@
 """What a step is: a pure transformation with a frozen config and a declared version, row-local or global.
 
-A row-local step maps a table to what it keeps and what it rejects, with no other input; steps of one node run fused, one
-read and one write per part. A global step is written map -> exchange by bucket -> reduce -> apply, so that every phase
-is a set of independent tasks and memory is bounded by one bucket. Rows are conserved: rows in + added = kept +
+A row-local step maps a table to what it keeps and what it rejects, with no other input; steps of one node run fused,
+one read and one write per part. A global step is written map -> exchange by bucket -> reduce -> apply, so that every
+phase is a set of independent tasks and memory is bounded by one bucket. Rows are conserved: rows in + added = kept +
 rejected, where `added` counts the extra records of a row that yields several (only `conform` may add).
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ingot.errors import ConfigError, IngotError
 
@@ -46,10 +46,19 @@ class Document:
         except ValidationError as error:
             raise self.explain(error, path, model) from None
 
+    def _at(self, path: Path, loc: tuple[str | int, ...], *, whole: bool) -> Path:
+        """Path of a pydantic location, which also holds tags of unions; `whole`: its last part is a key in any case."""
+        at = path
+        for i, part in enumerate(loc):
+            last = whole and i == len(loc) - 1
+            if last or ((*at, part) in self.places if self.places else _is_key(part)):
+                at = (*at, part)
+        return at
+
     def explain(self, error: ValidationError, path: Path, model: type[BaseModel]) -> ConfigError:
-        """The first problem that pydantic found, as one of ours."""
-        first = error.errors()[0]
-        at = (*path, *(part for part in first["loc"] if _is_key(part)))
+        """The most telling problem that pydantic found, as one of ours: a misspelt key before the one it leaves missing."""
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        at = self._at(path, first["loc"], whole=first["type"] in ("extra_forbidden", "missing"))
         dotted = ".".join(map(str, at))
         shown = repr(first.get("input"))[:80]
         if first["type"] == "extra_forbidden":
@@ -68,17 +77,29 @@ class Document:
 
 
 def _is_key(part: str | int) -> bool:
-    """pydantic puts the tags of unions into a location; they are not keys of the file."""
+    """Without places: pydantic puts the tags of unions into a location, which look unlike keys."""
     return isinstance(part, int) or (not part.endswith("]") and not part[:1].isupper() and "-" not in part)
 
 
-def _known_keys(model: Any, loc: tuple[int | str, ...]) -> list[str]:
+def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model, or the one inside it that a location leads to, has."""
+    models = [model]
     for part in loc:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        model = field.annotation
-    return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+        fields = [field for one in models for name, field in one.model_fields.items() if part in (name, field.alias)]
+        if fields:
+            models = [inner for field in fields for inner in _models(field.annotation)]
+        else:  # a union's tag, or an index
+            models = [one for one in models if one.__name__.lower().endswith(str(part))] or models
+    return list(dict.fromkeys(field.alias or name for one in models for name, field in one.model_fields.items()))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models in a type, unions and containers unfolded."""
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def read_yaml(path: FilePath) -> Document:
@@ -120,7 +141,9 @@ def _refuse_anchors(text: str, name: str) -> None:
         if isinstance(token, (AliasToken, AnchorToken, TagToken)):
             mark, kind = token.start_mark, type(token).__name__.removesuffix("Token").lower()
             raise ConfigError(
-                "E101", f"YAML {kind} {token.value!r} is not accepted", where=f"{name}:{mark.line + 1}:{mark.column + 1}",
+                "E101",
+                f"YAML {kind} {token.value!r} is not accepted",
+                where=f"{name}:{mark.line + 1}:{mark.column + 1}",
                 next="write the value out; for anything dynamic use the Python interface",
             )
 
@@ -151,6 +174,8 @@ def _plain(node: Any, path: Path, places: dict[Path, tuple[int, int]], name: str
             return kind(node)
     line, column = places.get(path, (1, 1))
     raise ConfigError(
-        "E101", f"value {str(node)!r} would become a {type(node).__name__}", where=f"{name}:{line}:{column}",
+        "E101",
+        f"value {str(node)!r} would become a {type(node).__name__}",
+        where=f"{name}:{line}:{column}",
         next=f'quote it: "{node}"',
     )

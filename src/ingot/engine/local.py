@@ -1,8 +1,8 @@
 """Run tasks on this machine: threads, processes, or one after another in this thread.
 
 Threads are the default: numba kernels, Arrow, DuckDB, hashing and tokenizers all release the interpreter lock, and a
-thread needs no second import of them. `processes` starts clean interpreters (forkserver); use it when a user's Python step or a
-Jinja template dominates. A task is retried never: it is pure, so it would fail again.
+thread needs no second import of them. `processes` starts clean interpreters (forkserver); use it when a user's Python
+step or a Jinja template dominates. A task is retried never: it is pure, so it would fail again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from ingot.core.ops import count
 from ingot.core.step import Outcome
-from ingot.gold.overflow import Overflow, add_ledger, lengths, lost_by, refused
+from ingot.gold.overflow import Lists, Overflow, add_ledger, lengths, lost_by, refused
 from ingot.schema.digest import content_sums
 from ingot.schema.records import REJECTS
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 VERSION = 2
 BUCKET_TOKENS = 1 << 24
 ID_DIGITS = 32
+Mask = npt.NDArray[np.bool_]
 STEP = "overflow"  # the funnel's name for what gold rejects
 
 _TOKENS, _SEGMENTS = pa.list_(pa.int32()), pa.list_(pa.uint8())
@@ -74,41 +75,70 @@ def ids(column: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
     return data.view(f"S{ID_DIGITS}")
 
 
-def bucket_of(table: pa.Table, split: str, low: str, high: str | None) -> pa.Table:
-    """Rows of a sorted token table with low <= record_id < high that belong to the split."""
+def bucket_of(table: pa.Table, split: str, low: str, high: str | None) -> tuple[pa.Table, Mask]:
+    """Rows of a sorted token table with low <= record_id < high, not copied, and which of them are of the split."""
     keys = ids(table.column("record_id"))
     start = int(np.searchsorted(keys, low.encode(), "left"))
     stop = len(keys) if high is None else int(np.searchsorted(keys, high.encode(), "left"))
     rows = table.slice(start, stop - start)
-    mine = pc.equal(rows.column("split"), split)
-    return rows if pc.all(mine).as_py() else rows.filter(mine)
+    return rows, pc.equal(rows.column("split"), split).to_numpy()
 
 
-def merge(slices: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table sorted by record_id, in one chunk per column."""
-    if not slices:
+def merge(slices: list[pa.Table], masks: list[Mask], schema: pa.Schema) -> pa.Table:
+    """The masked rows of the slices as one table sorted by record_id, in one chunk per column."""
+    if not any(mask.any() for mask in masks):
         return schema.empty_table()
-    rows = pa.concat_tables([part.select(schema.names).cast(schema) for part in slices]).combine_chunks()
-    if len(slices) == 1:
-        return rows
-    return rows.take(pa.array(np.argsort(ids(rows.column("record_id")), kind="stable")))
+    chosen = np.flatnonzero(np.concatenate(masks))
+    keys = np.concatenate([ids(part.column("record_id")) for part in slices])
+    order = chosen[np.argsort(keys[chosen], kind="stable")]
+    columns = [
+        _lists_in_order(slices, field, order) if pa.types.is_list(field.type) else
+        pa.chunked_array([c for part in slices for c in part.column(field.name).chunks], field.type).take(pa.array(order))
+        for field in schema
+    ]  # fmt: skip
+    return pa.table(columns, schema=schema).combine_chunks()
+
+
+def _lists_in_order(slices: list[pa.Table], field: pa.Field, order: npt.NDArray[np.int64]) -> pa.ListArray:
+    """A list column of all slices in another order: each list is copied once, straight from where it is mapped."""
+    from ingot.kernels.gather import copy_spans
+
+    parts = [Lists.of(part, field.name) for part in slices]
+    sizes = np.concatenate([part.lengths for part in parts])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes[order])])
+    if offsets[-1] >= 2**31:
+        raise OverflowError(f"{offsets[-1]} values of {field.name!r} do not fit one Arrow list array")
+    target = np.full(len(sizes), -1, np.int64)
+    target[order] = offsets[:-1]
+    out = np.empty(int(offsets[-1]), field.type.value_type.to_pandas_dtype())
+    first = 0
+    for part in parts:
+        places = target[first : first + len(part.begin)]
+        here = np.flatnonzero(places >= 0)
+        copy_spans(part.values, part.begin[here], part.lengths[here], places[here], out)
+        first += len(part.begin)
+    valid = np.concatenate([part.column(field.name).is_valid().to_numpy() for part in slices])[order]
+    mask = None if valid.all() else pa.array(~valid)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(out), type=field.type, mask=mask)
 
 
 def merge_bucket(lake: Lake, task: Task) -> Json:
     """One bucket of a split. params: parts, split, regime, bucket, bits, overflow, max_length, train_on."""
     params = task.params
     low, high = bounds(params["bucket"], params["bits"])
-    before, slices, gone = [], [], []
+    before, slices, masks, gone = [], [], [], []
     lost: dict[str, dict[str, int]] = {}
     for path in params["parts"]:
-        found = bucket_of(lake.open_ipc(path), params["split"], low, high)
-        if len(found):
-            before.append(found.select(["source"]))
-            admitted = admit(found, params["regime"], params["overflow"], params["max_length"], params["train_on"])
-            slices.append(admitted[0])
-            gone.append(admitted[1])
-            add_ledger(lost, admitted[2])
-    kept = merge(slices, DOCUMENTS[params["regime"]])
+        found, mine = bucket_of(lake.open_ipc(path), params["split"], low, high)
+        if mine.any():
+            before.append(found.select(["source"]).filter(pa.array(mine)))
+            how = (params["regime"], params["overflow"], params["max_length"], params["train_on"])
+            keep, rejected, ledger = admit(found, mine, *how)
+            slices.append(found)
+            masks.append(keep)
+            gone.append(rejected)
+            add_ledger(lost, ledger)
+    kept = merge(slices, masks, DOCUMENTS[params["regime"]])
     rejects = pa.concat_tables(gone).sort_by("record_id") if gone else REJECTS.empty_table()
     rows = pa.concat_tables(before) if before else kept.select(["source"])
     size = lake.write_ipc(task.path(".arrow"), kept)
@@ -126,23 +156,24 @@ def merge_bucket(lake: Lake, task: Task) -> Json:
     }
 
 
-def admit(rows: pa.Table, regime: str, overflow: Overflow, max_length: int, train_on: list[str],
-          ) -> tuple[pa.Table, pa.Table, dict[str, dict[str, int]]]:  # fmt: skip
-    """Documents that go on, rejects with reason and evidence, and what each source lost (gold.overflow.lost_by)."""
+def admit(rows: pa.Table, mine: Mask, regime: str, overflow: Overflow, max_length: int, train_on: list[str],
+          ) -> tuple[Mask, pa.Table, dict[str, dict[str, int]]]:  # fmt: skip
+    """Of `mine`: rows that go on, rejects with reason and evidence, what each source lost (gold.overflow.lost_by)."""
     from ingot.gold.segments import trainable
 
     mask, reasons, evidence = refused(rows, regime=regime, overflow=overflow, max_length=max_length,
                                       trainable=trainable(train_on))  # fmt: skip
-    if not mask.any():
-        return rows, REJECTS.empty_table(), {}
-    gone = rows.filter(pa.array(mask))
+    if not (mask & mine).any():
+        return mine, REJECTS.empty_table(), {}
+    reasons, evidence = (column.filter(pa.array(mine[mask])) for column in (reasons, evidence))
+    gone = rows.filter(pa.array(mask & mine))
     columns: dict[str, Any] = {
         name: gone.column(name) if name in gone.column_names else pa.nulls(len(gone), kind)
         for name, kind in zip(REJECTS.names, REJECTS.types, strict=True)
     }
     columns |= {"reason": reasons, "evidence": evidence, "step": pa.repeat(pa.scalar(STEP), len(gone))}
     lost = lost_by(gone.column("source"), reasons, lengths(gone, regime))
-    return rows.filter(pa.array(~mask)).combine_chunks(), pa.table(columns).cast(REJECTS), lost
+    return mine & ~mask, pa.table(columns).cast(REJECTS), lost
 
 
 def ordered_sums(table: pa.Table) -> Json:

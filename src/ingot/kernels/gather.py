@@ -86,6 +86,16 @@ def copy_tokens(
 
 
 @njit(nogil=True, cache=True)
+def copy_spans(source: Any, begin: Int64s, length: Int64s, target: Int64s, out: Any) -> None:
+    """Copy source[begin[k]:begin[k] + length[k]] to out[target[k]:], for rows that change their order or their file."""
+    for k in range(length.shape[0]):
+        piece = source[begin[k] : begin[k] + length[k]]
+        place = out[target[k] : target[k] + length[k]]
+        for i in range(piece.shape[0]):
+            place[i] = piece[i]
+
+
+@njit(nogil=True, cache=True)
 def copy_values(tokens: Int64s, length: Int64s, row: Int64s, column: Int64s, out: Any) -> None:
     """Copy piece k of int32 values to out[row[k], column[k]:]."""
     for k in range(length.shape[0]):

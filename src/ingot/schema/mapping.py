@@ -18,9 +18,9 @@ format:                                                             # preference
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 Path = tuple[str | int, ...]
 Role = Literal["system", "developer", "user", "assistant", "tool", "call"]
@@ -40,7 +40,26 @@ class JsonPlace(_Strict):
         return f"json in {self.json_}" + (f" at {self.path}" if self.path else "")
 
 
-Place = str | JsonPlace
+def _kind(value: Any) -> str:
+    """Which alternative of a place or slot a value is meant as, so that messages are about that one alone."""
+    if isinstance(value, dict):
+        return "json" if "json" in value else "messages"
+    if isinstance(value, BaseModel):
+        return "json" if isinstance(value, JsonPlace) else "messages"
+    return "paths" if isinstance(value, list | tuple) else "path"
+
+
+def _place_kind(value: Any) -> str:
+    return "json" if _kind(value) in ("json", "messages") else "path"
+
+
+def _turns_kind(value: Any) -> str:
+    return "path" if (kind := _kind(value)) == "paths" else kind
+
+
+_Path = Annotated[str, Tag("path")]
+_Json = Annotated[JsonPlace, Tag("json")]
+Place = Annotated[_Path | _Json, Discriminator(_place_kind)]
 
 
 class MessagesPlace(_Strict):
@@ -62,7 +81,9 @@ class MessagesPlace(_Strict):
         return tuple(value) if isinstance(value, list) else value
 
 
-Slot = Place | MessagesPlace | tuple[Place, ...]
+_Messages = Annotated[MessagesPlace, Tag("messages")]
+Conversation = Annotated[_Path | _Json | _Messages, Discriminator(_turns_kind)]
+Slot = Annotated[_Path | _Json | _Messages | Annotated[tuple[Place, ...], Tag("paths")], Discriminator(_kind)]
 
 
 class VerifierPlace(_Strict):
@@ -88,7 +109,7 @@ class WinnerPlace(_Strict):
 class FieldMap(_Strict):
     """Which field of a row is what. Every field that is not named goes to meta."""
 
-    messages: MessagesPlace | Place | None = Field(default=None, description="the conversation")
+    messages: Conversation | None = Field(default=None, description="the conversation")
     prompt: Slot | None = Field(default=None, description="text, texts to join, or messages")
     response: Slot | None = Field(default=None, description="the answer of sft, or the one that `label` judges")
     chosen: Slot | None = None

@@ -1,9 +1,9 @@
 """What a query or a user's function answered, matched row by row to what it was asked about.
 
-Guarantee: lineage cannot be lost or forged. Rows are matched by record_id and position (identical rows share a record_id),
-a row that is repeated or unknown is an error, provenance columns may not change, record columns keep their types, and
-rows absent from the answer become rejects. The input's order is restored.
-Cost: one dictionary encoding of the identity columns.
+Guarantee: lineage cannot be lost or forged. Rows are matched by record_id and position (identical rows share a
+record_id), a row that is repeated or unknown is an error, provenance columns may not change, record columns keep
+their types, and rows absent from the answer become rejects. The input's order is restored. Cost: one dictionary
+encoding of the identity columns.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Asked:
         """Account for every row of `table`; StepError when the answer is not about them."""
         if "record_id" not in answer.column_names:
             raise self.error("E412", "has no column 'record_id'", "select * or name record_id among the columns")
+        names = answer.column_names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise self.error("E412", f"has the column {twice[0]!r} twice", "give every column a name of its own")
         rows = self._match(table, answer)
         present = np.zeros(len(table), bool)
         present[rows] = True
@@ -70,8 +73,11 @@ class Asked:
         if (wrong := np.flatnonzero(asked[theirs] > counts[theirs])).size:
             value = answer.column("record_id")[int(wrong[0])].as_py()
             what = "repeats" if counts[theirs[wrong[0]]] else "invents"
-            raise self.error("E413", f"{what} record_id {value!r}",
-                             "give at most one row per input row and leave record_id, uri and line as they are")  # fmt: skip
+            raise self.error(
+                "E413",
+                f"{what} record_id {value!r}",
+                "give at most one row per input row and leave record_id, uri and line as they are",
+            )
         starts = np.concatenate([[0], np.cumsum(counts)])
         rank = np.empty(len(theirs), np.int64)
         order = np.argsort(theirs, kind="stable")
@@ -93,7 +99,9 @@ class Asked:
             elif name in answer.column_names:
                 columns[name] = self._typed(name, answer, before)
             elif name in record:
-                raise self.error("E412", f"drops the column {name!r}", f"keep it: select * replace (... as {name}) in SQL")
+                raise self.error(
+                    "E412", f"drops the column {name!r}", f"keep it: select * replace (... as {name}) in SQL"
+                )
         columns |= {name: answer.column(name) for name in answer.column_names if name not in table.column_names}
         return pa.table(columns)
 

@@ -1,11 +1,11 @@
 """A user's function as data: the slice of source it needs, its identity, and how a bare interpreter runs it.
 
-`capture` follows the names that a module-level function uses, transitively, through its module (imports, functions, classes,
-assignments) and through the modules of the user's project that it imports. That slice, unparsed from its syntax tree, is
-an asset of the lake, so a task needs nothing but the lake, and its sha256 is the function's identity: comments, formatting
-and docstrings do not count, everything that can change the result does (another minor version of Python may unparse
-differently; then the step runs again). Closures, lambdas and nested functions are refused, because what they capture is
-not in their source; libraries from site-packages are not followed: pin them.
+`capture` follows the names that a module-level function uses, transitively, through its module (imports, functions,
+classes, assignments) and through the modules of the user's project that it imports. That slice, unparsed from its
+syntax tree, is an asset of the lake, so a task needs nothing but the lake, and its sha256 is the function's identity:
+comments, formatting and docstrings do not count, everything that can change the result does (another minor version of
+Python may unparse differently; then the step runs again). Closures, lambdas and nested functions are refused, because
+what they capture is not in their source; libraries from site-packages are not followed: pin them.
 """
 
 from __future__ import annotations
@@ -68,9 +68,17 @@ def _locate(function: Function | str, base: Path) -> tuple[str, str, Path]:
                               next="write it as module:function, with module.py beside ingot.yaml")  # fmt: skip
         return module, name, path
     name, qualname = getattr(function, "__name__", "?"), getattr(function, "__qualname__", "?")
-    if getattr(function, "__closure__", None) or "<" in qualname or "." in qualname or isinstance(function, types.MethodType):
-        raise ConfigError("E108", f"{qualname!r} is a closure, lambda or method: what it captures is not in its source",
-                          next="define it with def at the top level of a module; pass values as its config")  # fmt: skip
+    if (
+        getattr(function, "__closure__", None)
+        or "<" in qualname
+        or "." in qualname
+        or isinstance(function, types.MethodType)
+    ):
+        raise ConfigError(
+            "E108",
+            f"{qualname!r} is a closure, lambda or method: what it captures is not in its source",
+            next="define it with def at the top level of a module; pass values as its config",
+        )
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     if file is None:
         raise ConfigError("E108", f"{qualname!r} has no source file", next="put it into a .py file")

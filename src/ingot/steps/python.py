@@ -1,9 +1,9 @@
 """`python`: a user's function as a row-local step.
 
 The function takes a `pa.Table` of records and returns either a table (rows may be fewer, columns may change or be
-added) or a boolean array, true for the rows to keep. Rows that are not in the answer are rejected as `python_filter`.
-The record's identity is not the function's to invent: an unknown or repeated record_id + item is an error. Cost: the
-function's own, plus one hash join on record ids when it returns a table.
+added) or one boolean per row (Arrow or numpy), true for the rows to keep; null counts as false. Rows that are not in
+the answer are rejected as `python_filter`. The record's identity is not the function's to invent: an unknown or
+repeated row is an error (E413). Cost: the function's own, plus one hash join on record ids when it returns a table.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ class Python:
         return self._outcome(table, answer, asked)
 
     def _outcome(self, table: pa.Table, answer: Any, asked: Asked) -> Outcome:
+        import numpy as np
         import pyarrow as pa
 
         if isinstance(answer, pa.Table):
             return asked.reconcile(table, answer.replace_schema_metadata(None))
         mask = answer.combine_chunks() if isinstance(answer, pa.ChunkedArray) else answer
+        if isinstance(mask, np.ndarray) and mask.ndim == 1 and mask.dtype == bool:
+            mask = pa.array(mask)
         if isinstance(mask, pa.BooleanArray) and len(mask) == len(table):
             return asked.keep(table, mask)
         what = f"{len(mask)} {mask.type} values" if isinstance(mask, pa.Array) else type(answer).__name__
@@ -80,4 +83,3 @@ class Python:
 @cache
 def _restored(source: bytes) -> Function:
     return restore(source)
-
