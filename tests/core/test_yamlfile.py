@@ -50,7 +50,8 @@ def test_yaml_1_2_scalars() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "where", "part"),
     [
-        ("name: x\ninner:\n  minimun: 3\n", "E104", "f.yaml:2:1", "inner.minimum"),
+        ("name: x\ninner:\n  minimun: 3\n", "E102", "f.yaml:3:3", "did you mean 'minimum'"),
+        ("name: x\ninner: {}\n", "E104", "f.yaml:2:1", "inner.minimum"),
         ("name: x\ninner: {minimum: 3, minimun: 4}\n", "E102", "f.yaml:2:21", "did you mean 'minimum'"),
         ("name: x\ninner: {minimum: many}\n", "E105", "f.yaml:2:9", "'many'"),
     ],
