@@ -36,8 +36,8 @@ docs: .venv/dev  ## write the generated parts of docs/, then test that everythin
 
 check: test lint types layers docs test-extra  ## everything above
 
-bench: .venv-extra/ready  ## the tables of docs/performance.md
-	$(EXTRA)/python benchmarks/run.py
+bench: .venv-extra/ready  ## the tables of docs/performance.md (an hour; ARGS=--quick: three minutes)
+	@PYTHONPATH=src $(EXTRA)/python -m benchmarks.run $(ARGS)
 
 examples: .venv/core  ## rebuild examples/*/raw from ../shared/data (byte for byte what is committed)
 	$(BIN)/python scripts/make_examples.py

@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/ from the code, or check that they are current (--check).
+"""Write the generated parts of docs/ and the editors' schema from the code, or check that they are current (--check).
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by people.
 """
@@ -10,12 +10,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+SCHEMA = ROOT / "src" / "ingot" / "ingot.schema.json"
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -66,22 +68,33 @@ def fields(model: Any) -> str:
             if field.is_required()
             else f"`{json.dumps(_plain(field.get_default(call_default_factory=True)))}`"
         )
-        kind = _kind(field.annotation).replace("|", "\\|")
-        lines.append(f"| `{field.alias or name}` | {kind} | {default} | {field.description or ''} |")
+        lines.append(f"| `{field.alias or name}` | {_kind(field.annotation)} | {default} | {field.description or ''} |")
     return "\n".join(lines) + "\n"
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+        only = value.model_dump(mode="json", exclude_unset=True)
+        return only["name"] if only.keys() == {"name"} else only
     return list(value) if isinstance(value, (tuple, frozenset, set)) else value
 
 
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "anything", dict: "mapping"}
+
+
 def _kind(annotation: Any) -> str:
-    text = getattr(annotation, "__name__", "") if "[" not in str(annotation) else ""
-    return (text or re.sub(r"typing\.|ingot\.[\w.]+\.|NoneType|<class '|'>", "", str(annotation))).replace(
-        " | None", ""
-    )
+    """A type as people say it."""
+    origin, args = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is Annotated:
+        return _kind(args[0])
+    if origin is Literal:
+        return " \\| ".join(f"`{arg}`" for arg in args)
+    if origin in (Union, UnionType):
+        kinds = [_kind(arg) for arg in args if arg is not NoneType]
+        return "name or mapping" if kinds == ["mapping", "mapping"] else " or ".join(dict.fromkeys(kinds))
+    if origin in (list, tuple, frozenset):
+        return f"list of {_kind(args[0])}" if args else "list"
+    return WORDS.get(origin, "mapping")
 
 
 def steps() -> str:
@@ -113,16 +126,30 @@ PARTS: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
+def schema() -> str:
+    """The JSON Schema of ingot.yaml."""
+    if str(ROOT / "scripts") not in sys.path:
+        sys.path.append(str(ROOT / "scripts"))
+    from editor_schema import schema_text
+
+    return schema_text()
+
+
+def current(file: Path) -> tuple[str, str]:
+    """(what the file holds, what it should hold)."""
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    return old, schema() if file == SCHEMA else BLOCK.sub(lambda m: f"{m[1]}{PARTS[m[2]]().strip()}\n{m[3]}", old)
+
+
 def main(argv: list[str]) -> int:
     """Rewrite the generated parts; with --check, only say which are stale (exit 1)."""
     stale = []
-    for page in sorted([*DOCS.glob("*.md"), ROOT / "README.md"]):
-        old = page.read_text(encoding="utf-8")
-        new = BLOCK.sub(lambda m: f"{m[1]}{PARTS[m[2]]().strip()}\n{m[3]}", old)
+    for file in [*sorted([*DOCS.glob("*.md"), ROOT / "README.md"]), SCHEMA]:
+        old, new = current(file)
         if new != old:
-            stale.append(page.name)
+            stale.append(file.name)
             if "--check" not in argv:
-                page.write_text(new, encoding="utf-8")
+                file.write_text(new, encoding="utf-8")
     if stale and "--check" in argv:
         sys.stderr.write(f"stale: {', '.join(stale)}; next: python scripts/docs.py\n")
         return 1

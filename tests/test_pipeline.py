@@ -87,7 +87,7 @@ def test_select(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="E107"):
         project.run(select=["silver.unique"])
     assert [node.node for node in project.run(select=["+silver.clean"]).nodes] == ["bronze.chat", "silver.clean"]
-    assert [node.node for node in project.run(select=["silver.unique+"]).nodes][0] == "silver.unique"
+    assert project.run(select=["silver.unique+"]).nodes[0].node == "silver.unique"
     with pytest.raises(ConfigError, match="E106"):
         project.run(select=["silver.nothing"])
 

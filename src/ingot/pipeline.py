@@ -126,8 +126,11 @@ class Pipeline:
                 raise ConfigError("E113", f"{name} begins with the global step {head.name}, but reads bronze rows",
                                   next="put a row-local node before it")  # fmt: skip
             return self._add(FilterNode(name=name, inputs=tuple(inputs), regime=self.regime, step=head, steps=rows))
-        formats = {node: self._nodes[node].config.format.model_dump(mode="json", exclude_unset=True)  # type: ignore[attr-defined]
-                   for node in inputs if node.startswith("bronze.")}  # fmt: skip
+        sources = {node: self._nodes[node] for node in inputs if node.startswith("bronze.")}
+        formats = {
+            node: source.config.format.model_dump(mode="json", exclude_unset=True)  # type: ignore[attr-defined]
+            for node, source in sources.items()
+        }
         return self._add(MapNode(name=name, inputs=tuple(inputs), regime=self.regime, steps=rows, formats=formats))
 
     def _step(

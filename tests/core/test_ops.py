@@ -20,7 +20,7 @@ def table(*sources: str | None) -> pa.Table:
 
 
 def rejects(source: str, reason: str) -> pa.Table:
-    row = {name: None for name in REJECTS.names} | {"source": source, "reason": reason}
+    row = dict.fromkeys(REJECTS.names) | {"source": source, "reason": reason}
     return pa.Table.from_pylist([row], schema=REJECTS)
 
 

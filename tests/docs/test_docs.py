@@ -143,10 +143,9 @@ def test_commands_in_the_documentation_exist() -> None:
 def models() -> dict[str, tuple[str, str, type[BaseModel]]]:
     """What a user may write -> (page, heading, pydantic model)."""
     from ingot.checks.gates import GATES
-    from ingot.sources.node import SourceConfig
-
     from ingot.gold.node import GoldConfig
     from ingot.pipeline import File
+    from ingot.sources.node import SourceConfig
 
     found: dict[str, tuple[str, str, type[BaseModel]]] = {
         "top level": ("configuration.md", "Top level", File),

@@ -81,6 +81,7 @@ def test_json_in_strings_with_calls_and_a_reward():
     outcome = conform(rows, fields, "preference")
     first, second = outcome.kept.to_pylist()
     assert said(first["prompt"]) == [("user", "movies?"), ("assistant", None), ("tool", '{"find": ["x"]}')]
+    assert first["prompt"][1]["meta"] is None
     assert first["prompt"][1]["tool_calls"] == [{"id": None, "name": "find", "arguments": '{"city": "SF"}'}]
     assert (said(first["chosen"]), first["rejected"]) == ([("assistant", "x")], None)
     assert (second["chosen"], second["rejected"][0]["tool_calls"][0]["name"]) == (None, "buy")

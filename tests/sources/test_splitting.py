@@ -1,4 +1,4 @@
-"""Laws of the splitters: cuts of the stream never show, bytes are kept, damage stays where it is."""
+"""Laws of the splitters (rows, json_rows on json_scan, json_wrapped, csv_rows): cuts never show, bytes are kept, damage stays."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_nothing_to_decide() -> None:
     assert notes(chats(chat("a"))) == {}
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["a", "a ", "b", "", None]), max_size=3), max_size=10),
     st.integers(1, 4),

@@ -87,7 +87,7 @@ def test_bounds_that_cannot_be_meant(bounds: dict[str, int]) -> None:
         LengthConfig(**bounds)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.text("ab", max_size=4) | st.none(), max_size=4), max_size=6),
     st.integers(0, 6),

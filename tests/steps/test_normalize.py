@@ -126,7 +126,7 @@ def test_clean_rows_and_no_rows_pass_unchanged() -> None:
     assert apply(clean.slice(0, 0)).notes == {}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(TABLES, st.integers(0, 5))
 def test_laws(before: pa.Table, cut: int) -> None:
     outcome = apply(before)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.steps.records import chat, chats, conserved, contents, context
+from tests.steps.records import chat, chats, conserved, contents
 
 import ingot
 from ingot.core.step import Outcome, StepContext
@@ -20,7 +20,7 @@ from ingot.pipeline import snapshot_of
 from ingot.steps.python import Python, PythonConfig
 from ingot.store.lake import Lake
 
-MODULE = '''
+MODULE = """
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -78,7 +78,7 @@ def nothing(table):
 
 def raises(table):
     raise KeyError("no such field")
-'''
+"""
 
 
 @pytest.fixture
@@ -251,8 +251,3 @@ def test_errors_from_a_file_have_their_code(project: Path, step: str, code: str)
         in_yaml(project, step).run(str(project / "lake"), workers=1)
     assert caught.value.code == code
     assert not (project / "lake" / "refs" / "silver.clean").exists()
-
-
-def test_context_without_the_asset_is_not_needed_to_bind(project: Path) -> None:
-    assert context().asset("x") == b""
-    assert bound(project, "mask").version == 1

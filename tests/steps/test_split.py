@@ -121,7 +121,7 @@ def test_names() -> None:
     assert SplitConfig(test=0.1, validation=0.1).names() == ["train", "validation", "test"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.text("ab ", max_size=4) | st.none(), max_size=3), max_size=8), st.integers(0, 8), st.randoms()
 )

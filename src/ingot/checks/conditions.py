@@ -63,7 +63,7 @@ class Rows(Condition):
 
 
 class Rejected(Condition):
-    """`- rejected: {step: near_dedup, max: 0.4, per: source}`: the share of rows that left."""
+    """`- rejected: {step: exact_dedup, max: 0.4, per: source}`: the share of rows that left."""
 
     shorthand = "max"
 

@@ -1,4 +1,6 @@
-"""`ingot check`: the gates on what the names mean now, and the integrity of their files; `ingot explain`: codes, reasons."""
+"""`ingot check`: the gates on what the names mean now, and the integrity of their files; `ingot explain`: codes,
+reasons.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ _GLOB = re.compile(r"[*?\[]")
 _NOT_DATA = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "package.json")
 _PLAIN = ("train", "test", "dev", "valid", "validation", "eval", "data", "part-00000", "0")  # names that say nothing
 _LICENSES = (
-    (r"Apache License\s+Version 2\.0", "Apache-2.0"), (r"MIT License|Permission is hereby granted, free of charge", "MIT"),
+    (r"Apache License\s+Version 2\.0", "Apache-2.0"),
+    (r"MIT License|Permission is hereby granted, free of charge", "MIT"),
     (r"Attribution-ShareAlike 4\.0 International", "CC-BY-SA-4.0"),
     (r"Attribution-NonCommercial 4\.0 International", "CC-BY-NC-4.0"),
     (r"Attribution 4\.0 International", "CC-BY-4.0"), (r"CC0 1\.0 Universal", "CC0-1.0"),
@@ -62,13 +63,20 @@ class Group:
     found_in: str  # the file that says the licence
 
 
-@click.command(epilog="Examples:  ingot init   ·   ingot init raw/*.jsonl --regime rlvr   ·   ingot init --tokenizer Qwen/Qwen3-8B")
+@click.command(
+    epilog="Examples:  ingot init   ·   ingot init raw/*.jsonl --regime rlvr   ·   ingot init --tokenizer Qwen/Qwen3-8B"
+)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--regime", type=click.Choice(REGIMES), default=None, help="What a record is [default: what most files look like].")
-@click.option("--tokenizer", default=None,
-              help="A tokenizer.json, a directory or a hub name [default: tokenizer.json, when there is one].")
-@click.option("-f", "--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("ingot.yaml"), show_default=True,
-              help="The file to write.")  # fmt: skip
+@click.option(
+    "--regime", type=click.Choice(REGIMES), default=None, help="What a record is [default: what most files look like]."
+)
+@click.option(
+    "--tokenizer",
+    default=None,
+    help="A tokenizer.json, a directory or a hub name [default: tokenizer.json, when there is one].",
+)
+@click.option("-f", "--file", type=click.Path(dir_okay=False, path_type=Path), default=Path("ingot.yaml"),
+              show_default=True, help="The file to write.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite it.")
 def init(paths: tuple[Path, ...], regime: str | None, tokenizer: str | None, file: Path, force: bool) -> None:
     """Write a commented ingot.yaml for the data files of this folder (or PATHS), stating what was detected."""
@@ -82,8 +90,11 @@ def init(paths: tuple[Path, ...], regime: str | None, tokenizer: str | None, fil
     if not usable:
         for one in seen:
             click.echo(f"{one.path}: {next(iter(one.problems.values()))}", err=True)
-        raise ConfigError("E115", f"no data file that can be read below {', '.join(map(str, paths)) or 'this folder'}",
-                          next="ingot init PATH...   (jsonl, json, csv, parquet or arrow; compressed or not)")
+        raise ConfigError(
+            "E115",
+            f"no data file that can be read below {', '.join(map(str, paths)) or 'this folder'}",
+            next="ingot init PATH...   (jsonl, json, csv, parquet or arrow; compressed or not)",
+        )
     chosen = regime or max(REGIMES, key=lambda name: sum(one.regime == name for one in usable))
     fitting = [one for one in usable if chosen in one.fits and (regime or one.regime == chosen)]
     groups = grouped(fitting, [one.path for one in seen], chosen, file.parent)
@@ -113,7 +124,9 @@ def _files(n: int) -> str:
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
-    """Data files below the paths, sorted; lakes and hidden folders are left out. A file that is named is always taken."""
+    """Data files below the paths, sorted; lakes and hidden folders are left out. A file that is named is always
+    taken.
+    """
     from ingot.sources.files import is_data
 
     out: list[Path] = []
@@ -169,8 +182,9 @@ def grouped(files: Sequence[Seen], everything: Sequence[str], regime: str, base:
         name = next(n for i in range(len(files) + 1) if (n := f"{wanted}-{i + 1}" if i else wanted) not in taken)
         taken.add(name)
         license, found_in = _license(base / folder, base)
-        groups.append(Group(name=name, files=tuple(members), paths=_pattern(paths, folder, everything), format=format_name,
-                            license=license, found_in=found_in))  # fmt: skip
+        patterns = _pattern(paths, folder, everything)
+        groups.append(Group(name=name, files=tuple(members), paths=patterns, format=format_name, license=license,
+                            found_in=found_in))  # fmt: skip
     return groups
 
 
@@ -189,7 +203,9 @@ def _pattern(paths: Sequence[str], folder: str, everything: Sequence[str]) -> tu
 
 
 def _license(folder: Path, base: Path) -> tuple[str, str]:
-    """What a LICENSE file, or the head of a README, in the data's folder or above it (up to base) says; and its name."""
+    """What a LICENSE file, or the head of a README, in the data's folder or above it (up to base) says; and its
+    name.
+    """
     for place in (folder, *folder.parents):
         names = sorted(path for path in place.iterdir() if path.is_file())
         for path in names:
@@ -242,9 +258,16 @@ def write(regime: str, groups: Sequence[Group], left_out: Sequence[Seen], name: 
     for group in groups:
         count = f"{_files(len(group.files))}; " if len(group.files) > 1 else ""
         lines += [f"  # {count}{group.files[0].fits[regime][1]}", f"  {group.name}:"]
-        paths = [json.dumps(path, ensure_ascii=False) if re.search(r"[^\w./*-]|^\W*\*", path) else path for path in group.paths]
+        paths = [
+            json.dumps(path, ensure_ascii=False) if re.search(r"[^\w./*-]|^\W*\*", path) else path
+            for path in group.paths
+        ]
         lines += [f"    path: {paths[0]}"] if len(paths) == 1 else ["    path:", *(f"      - {path}" for path in paths)]
-        says = f"# as {group.found_in} says: check" if group.found_in else "# set it: an SPDX identifier such as MIT or CC-BY-4.0"
+        says = (
+            f"# as {group.found_in} says: check"
+            if group.found_in
+            else "# set it: an SPDX identifier such as MIT or CC-BY-4.0"
+        )
         lines += [f"    format: {group.format}", f"    license: {group.license}   {says}",
                   "    # origin: human   # or synthetic, logs, public, scrape", ""]  # fmt: skip
     if left_out:
@@ -257,8 +280,13 @@ def write(regime: str, groups: Sequence[Group], left_out: Sequence[Seen], name: 
 
 def _gold(regime: str, tokenizer: str | None) -> list[str]:
     shown = tokenizer if tokenizer is None or re.fullmatch(r"[\w./-]+", tokenizer) else json.dumps(tokenizer)
-    gold = ["gold:", f"  tokenizer: {shown or 'tokenizer.json'}   # a tokenizer.json, a directory that holds one, or a hub name",
+    gold = ["gold:",
+            f"  tokenizer: {shown or 'tokenizer.json'}   # a tokenizer.json, a directory with one, or a hub name",
             "  template: chatml   # or tokenizer (its own), or a .jinja file"]  # fmt: skip
     gold += ["  train_on: [assistant]"] if regime == "sft" else []
     gold += ["  max_length: 4096", f"  overflow: {'split' if regime == 'sft' else 'drop'}"]
-    return gold if tokenizer else ["# Tokens, masks and packs: name a tokenizer and remove the marks.", *(f"# {line}" for line in gold)]
+    return (
+        gold
+        if tokenizer
+        else ["# Tokens, masks and packs: name a tokenizer and remove the marks.", *(f"# {line}" for line in gold)]
+    )

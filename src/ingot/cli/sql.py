@@ -58,7 +58,9 @@ def sql(query: str, limit: int, file: str, lake: str | None, output: str) -> Non
 
 
 def _quoted(query: str, node: str) -> tuple[str, int]:
-    """The query with each mention of a node, quoted or not, as DuckDB reads it (bronze.my-data is no name there); how many."""
+    """The query with each mention of a node, quoted or not, as DuckDB reads it (bronze.my-data is no name there);
+    how many.
+    """
     layer, _, name = node.partition(".")
     mention = rf'(?<![\w."-])"?{re.escape(layer)}"?\."?{re.escape(name)}"?(?![\w-])'
     return re.subn(mention, f'"{layer}"."{name}"', query)

@@ -17,6 +17,7 @@ STYLES = {"user": "cyan", "assistant": "green", "system": "yellow", "thinking": 
           "tool_output": "red", "end_of_turn": "bold green", "template": "dim"}  # fmt: skip
 WIDTH = 74
 DOCUMENTS = 4  # of one pack
+ANSWER = ("verifier", "answer", "verifier_args")
 KINDS = {"sft": "pack", "preference": "pair", "rlvr": "prompt"}
 
 
@@ -84,13 +85,12 @@ def _left_out(counts: dict[str, int]) -> str:
     lost, came = counts["tokens"] - counts["tokens_packed"], counts["tokens"]
     whole = counts["documents_untrained"] + counts["documents_unpacked"]
     why = [
-        (counts["documents_dropped"], "{} too long"),
-        (counts["documents_over"] if counts["tokens_cut"] else 0, "tails of {} cut"),
-        (whole, "{} with nothing to train"),
-        (counts["pieces_untrained"], "{} with nothing to train"),
+        (counts["documents_dropped"], "document", "{} too long"),
+        (counts["documents_over"] if counts["tokens_cut"] else 0, "document", "tails of {} cut"),
+        (whole, "document", "{} with nothing to train"),
+        (counts["pieces_untrained"], "piece", "{} with nothing to train"),
     ]
-    nouns = ("document", "document", "document", "piece")
-    said = [text.format(f"{number(n)} {noun}{'s' if n != 1 else ''}") for (n, text), noun in zip(why, nouns, strict=True) if n]
+    said = [text.format(f"{number(n)} {noun}{'s' if n != 1 else ''}") for n, noun, text in why if n]
     return f"{number(lost)} of {number(came)} tokens ({percent(lost / came)}): {', '.join(said)}"
 
 
@@ -109,8 +109,9 @@ def sample_lines(lake: Lake, snapshot: Snapshot, row: int, tokenizer: Tokenizer)
     for member in members[:DOCUMENTS]:
         document = read_document(lake, snapshot, member["document"])
         end = member["start"] + member["length"]
-        lines.append(Text(f"  document {member['document']}  record {member['record_id']}  source {document['source']}  "
-                          f"tokens {member['column']}–{member['column'] + member['length'] - 1}", style="italic"))
+        place = f"tokens {member['column']}–{member['column'] + member['length'] - 1}"
+        which = f"document {member['document']}  record {member['record_id']}  source {document['source']}"
+        lines.append(Text(f"  {which}  {place}", style="italic"))
         for name in [c for c in document if c.endswith("tokens")]:
             side = name.removesuffix("tokens").rstrip("_")
             if document[name] is None:
@@ -120,10 +121,13 @@ def sample_lines(lake: Lake, snapshot: Snapshot, row: int, tokenizer: Tokenizer)
             tokens = np.asarray(document[name], np.int32)
             if stats["regime"] == "sft":
                 tokens, segments = tokens[member["start"] : end], segments[member["start"] : end]
+            elif side != "prompt":  # a response may lose its tail to the row's length
+                room = max(stats["max_length"] - len(document["prompt_tokens"]), 0)
+                tokens, segments = tokens[:room], segments[:room]
             trained = table[segments] & (side != "prompt")
             trained[: int(side == "" or not document["prompt_tokens"])] = False  # nothing in its row precedes it
             lines += _runs(tokens, segments, trained, tokenizer, side)
-        lines += [Text(f"    {name}: {document[name]}") for name in ("verifier", "answer", "verifier_args") if document.get(name)]
+        lines += [Text(f"    {name}: {document[name]}") for name in ANSWER if document.get(name)]
     if len(members) > DOCUMENTS:
         lines.append(Text(f"  and {len(members) - DOCUMENTS} more documents", style="dim"))
     return lines
@@ -153,5 +157,6 @@ def _runs(tokens: Any, segments: Any, trained: Any, tokenizer: Tokenizer, side: 
         text = repr(tokenizer.decode(tokens[start:end].tolist()))[1:-1]
         text = text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} … {text[-WIDTH // 2 + 3 :]}"
         head = f"{side + ' ' if side else ''}{name}"
-        lines.append(Text.assemble((f"    {'≋' if trained[start] else ' '} {head:<20}{end - start:>5}  ", ""), (text, STYLES.get(name, ""))))
+        mark = "≋" if trained[start] else " "
+        lines.append(Text.assemble(f"    {mark} {head:<20}{end - start:>5}  ", (text, STYLES.get(name, ""))))
     return lines

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
 DETECT = "ingot.steps.detect:detect_part"
 DETECT_VERSION = 2
+OPS_VERSION = 1  # of core.ops: what their results say and how files are written
+VERSIONS = {"schema": SCHEMA_VERSION, "ops": OPS_VERSION}
 DECLARE = "declare it: format: NAME (docs/formats.md), or a field map such as {prompt: question, response: answer}"
 
 
@@ -64,7 +66,7 @@ class MapNode:
         tasks = []
         for name, part in parts:
             mine = [found[part.path]["step"], *steps] if self.formats else steps
-            body = {"input": part.digest, "steps": mine, "regime": self.regime, "schema": SCHEMA_VERSION}
+            body = {"input": part.digest, "steps": mine, "regime": self.regime, **VERSIONS}
             tasks.append(
                 Task(
                     key=fingerprint(body), op="ingot.core.ops:map_part", node=self.name,
@@ -175,7 +177,7 @@ class FilterNode:
     def _key_tasks(self, parts: list[Part]) -> Iterator[Task]:
         body = describe_step(self.step)
         for part in parts:
-            key = fingerprint({"op": "keys", "input": part.digest, "step": body, "regime": self.regime})
+            key = fingerprint({"op": "keys", "input": part.digest, "step": body, "regime": self.regime, **VERSIONS})
             yield Task(key=key, op="ingot.core.ops:keys_part", node=self.name, place=f"cache/{folder(self.name)}",
                        label=f"keys of {label('', part)}",
                        params={"input": part.path, "step": body, "regime": self.regime})  # fmt: skip
@@ -186,15 +188,17 @@ class FilterNode:
         paths = [result["path"] for result in keys]
         for bucket in range(1 << bits):
             params = {"parts": paths, "bucket": bucket, "bits": bits, "step": body}
-            yield Task(key=fingerprint({"op": "decide", **params}), op="ingot.core.ops:decide_bucket", node=self.name,
-                       place=f"cache/{folder(self.name)}", label=f"bucket {bucket + 1} of {1 << bits}",
-                       params=params)  # fmt: skip
+            yield Task(
+                key=fingerprint({"op": "decide", **params, **VERSIONS}), op="ingot.core.ops:decide_bucket",
+                node=self.name, place=f"cache/{folder(self.name)}", label=f"bucket {bucket + 1} of {1 << bits}",
+                params=params,
+            )  # fmt: skip
 
     def _apply_task(self, part: Part, gone: list[list[Any]]) -> Task:
         body, steps = describe_step(self.step), [describe_step(step) for step in self.steps]
         key = fingerprint({
             "op": "apply", "input": part.digest, "removed": sorted(digest for *_, digest in gone), "step": body,
-            "steps": steps, "regime": self.regime, "schema": SCHEMA_VERSION,
+            "steps": steps, "regime": self.regime, **VERSIONS,
         })  # fmt: skip
         params = {
             "input": part.path, "step": body, "steps": steps, "regime": self.regime, "merged": True,

@@ -56,7 +56,9 @@ class Document:
         return at
 
     def explain(self, error: ValidationError, path: Path, model: type[BaseModel]) -> ConfigError:
-        """The most telling problem that pydantic found, as one of ours: a misspelt key before the one it leaves missing."""
+        """The most telling problem that pydantic found, as one of ours: a misspelt key before the one it leaves
+        missing.
+        """
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         at = self._at(path, first["loc"], whole=first["type"] in ("extra_forbidden", "missing"))
         dotted = ".".join(map(str, at))

@@ -2,8 +2,9 @@
 
 Samples are numbered globally: sample s is position s % n of epoch s // n, and a keyed permutation computed per index
 says which pack is there. A global batch is the next batch_size * world_size samples; rank r takes every world_size-th,
-from the r-th. So the order does not depend on the world size or the batch size, every epoch visits each pack exactly once,
-and the loader's state is one number, that of the next sample: it resumes exactly, anywhere, on any number of ranks.
+from the r-th. So the order does not depend on the world size or the batch size, every epoch visits each pack exactly
+once, and the loader's state is one number, that of the next sample: it resumes exactly, anywhere, on any number of
+ranks.
 A batch may straddle two epochs. Only the end of the last epoch leaves a remainder: with drop_last it is not given out,
 without it the last batch is short, by ranks differing in at most one sample, and a rank without one gets no batch.
 

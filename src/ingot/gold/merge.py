@@ -93,7 +93,7 @@ def merge(slices: list[pa.Table], masks: list[Mask], schema: pa.Schema) -> pa.Ta
     order = chosen[np.argsort(keys[chosen], kind="stable")]
     columns = [
         _lists_in_order(slices, field, order) if pa.types.is_list(field.type) else
-        pa.chunked_array([c for part in slices for c in part.column(field.name).chunks], field.type).take(pa.array(order))
+        pa.chunked_array([c for part in slices for c in part.column(field.name).chunks], field.type).take(order)
         for field in schema
     ]  # fmt: skip
     return pa.table(columns, schema=schema).combine_chunks()
@@ -110,12 +110,14 @@ def _lists_in_order(slices: list[pa.Table], field: pa.Field, order: npt.NDArray[
         raise OverflowError(f"{offsets[-1]} values of {field.name!r} do not fit one Arrow list array")
     target = np.full(len(sizes), -1, np.int64)
     target[order] = offsets[:-1]
-    out = np.empty(int(offsets[-1]), field.type.value_type.to_pandas_dtype())
+    kind = np.dtype(field.type.value_type.to_pandas_dtype())
+    out = np.empty(int(offsets[-1]), kind)
     first = 0
     for part in parts:
         places = target[first : first + len(part.begin)]
         here = np.flatnonzero(places >= 0)
-        copy_spans(part.values, part.begin[here], part.lengths[here], places[here], out)
+        size, values = kind.itemsize, part.values.view(np.uint8)
+        copy_spans(values, size * part.begin[here], size * part.lengths[here], size * places[here], out.view(np.uint8))
         first += len(part.begin)
     valid = np.concatenate([part.column(field.name).is_valid().to_numpy() for part in slices])[order]
     mask = None if valid.all() else pa.array(~valid)

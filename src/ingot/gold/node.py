@@ -54,7 +54,9 @@ class GoldConfig(BaseModel):
         description="A tokenizer.json, a directory that holds one, or a hub name; pinned by its bytes."
     )
     template: str = Field("chatml", description="chatml, tokenizer (its own chat template), or a .jinja file.")
-    train_on: list[Trained] = Field(["assistant"], min_length=1, description="Segment classes whose tokens are trained.")
+    train_on: list[Trained] = Field(
+        ["assistant"], min_length=1, description="Segment classes whose tokens are trained."
+    )
     max_length: int = Field(4096, ge=2, le=1 << 20, description="Tokens in a training row.")
     overflow: Overflow | None = Field(
         None,
@@ -97,8 +99,8 @@ class GoldTokens:
         """Nothing to keep."""
 
     def describe(self) -> Json:
-        return {"regime": self.regime, "tokenizer": self.files.digest, "files": self._assets, "template": self._template,
-                "schema": SCHEMA_VERSION, "version": TOKENIZE_VERSION}  # fmt: skip
+        return {"regime": self.regime, "tokenizer": self.files.digest, "files": self._assets,
+                "template": self._template, "schema": SCHEMA_VERSION, "version": TOKENIZE_VERSION}  # fmt: skip
 
     @property
     def _assets(self) -> dict[str, str]:
@@ -129,7 +131,8 @@ class GoldTokens:
                  "pad_id": results[0]["pad_id"] if results else 0}  # fmt: skip
         return Draft(
             parts=parts, rows=sum(part.rows for part in parts), digest=content_digest(" ".join(schemas), sums),
-            schema=" ".join(schemas), funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats, licenses=dict(before.licenses),
+            schema=" ".join(schemas), funnel=tuple(merge_funnels([r["funnel"] for r in results])), stats=stats,
+            licenses=dict(before.licenses),
         )  # fmt: skip
 
     def _how(self) -> Json:

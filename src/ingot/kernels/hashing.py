@@ -35,6 +35,8 @@ _FLIP = 0xFFFFFFFFFFFFFFFF
 _P1, _P2 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
 _P3, _P4 = np.uint64(0x165667B19E3779F9), np.uint64(0x85EBCA77C2B2AE63)
 _P5 = np.uint64(0x27D4EB2F165667C5)
+_ID = np.int64(32)  # digits of an id
+_ZERO = np.int64(0)  # not 0: numba compiles a kernel once more for each literal that it is called with
 
 
 def hash128(array: pa.Array, prefix: bytes = b"") -> tuple[Words, Words]:
@@ -86,7 +88,7 @@ def _rotate(x: Any, by: int) -> Any:
     return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def round64(lane: Any, word: Any) -> Any:
     """One XXH64 round: a 64-bit word into a lane."""
     return _rotate(lane + word * _P2, 31) * _P1
@@ -140,7 +142,7 @@ def _finish(h: Any, data: Any, i: int, hi: int) -> Any:
     return avalanche(h)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def avalanche(h: Any) -> Any:
     """XXH64's final mixing: every bit of h reaches every bit of the result. A permutation of 64-bit words."""
     h = (h ^ (h >> np.uint64(33))) * _P2
@@ -165,11 +167,11 @@ def _joined(head: Any, prefix: int, take: int, data: Any, lo: int, hi: int, seed
     Unless it is everything, prefix + take is a multiple of 32, so that all stripes after it lie in data.
     """
     if take == hi - lo:
-        return hash_span(head, 0, prefix + take, seed)
+        return hash_span(head, _ZERO, prefix + take, seed)
     total, first = prefix + hi - lo, lo + take
     if total < 32:
         return _finish(seed + _P5 + np.uint64(total), data, first, hi)
-    lanes = _stripes(_stripes(_start(seed), head, 0, prefix + take), data, first, hi)
+    lanes = _stripes(_stripes(_start(seed), head, _ZERO, prefix + take), data, first, hi)
     return _finish(_merge(lanes) + np.uint64(total), data, first + ((hi - first) & ~31), hi)
 
 
@@ -179,13 +181,13 @@ def _hash_rows(data: Any, offsets: Any, usable: Any, prefix: Any, seed_a: Any, s
     n, size = len(usable), len(prefix)
     hi, lo = np.empty(n, np.uint64), np.empty(n, np.uint64)
     head = np.empty(size + 32, np.uint8)
-    head[:size] = prefix
+    copy_bytes(prefix, _ZERO, size, head, _ZERO)
     gap = (32 - size % 32) % 32
     flip = np.uint64(_FLIP)
     for r in range(n):
         first, last = offsets[r], offsets[r + 1]
         if not usable[r]:
-            hi[r], lo[r] = hash_span(head, 0, size, seed_a ^ flip), hash_span(head, 0, size, seed_b ^ flip)
+            hi[r], lo[r] = hash_span(head, _ZERO, size, seed_a ^ flip), hash_span(head, _ZERO, size, seed_b ^ flip)
         elif size == 0:
             hi[r], lo[r] = hash_span(data, first, last, seed_a), hash_span(data, first, last, seed_b)
         else:
@@ -214,9 +216,9 @@ def _write_hex(hi: Any, lo: Any, out: Any) -> None:
 def _write_items(data: Any, offsets: Any, items: Any, seed_a: Any, seed_b: Any, out: Any) -> None:
     text = np.empty(52, np.uint8)  # an id, a colon, the digits of an int64
     for r in range(len(items)):
-        copy_bytes(data, offsets[r], offsets[r] + 32, text, 0)
+        copy_bytes(data, offsets[r], offsets[r] + _ID, text, _ZERO)
         if items[r] == 0:
-            copy_bytes(text, 0, 32, out, 32 * r)
+            copy_bytes(text, _ZERO, _ID, out, 32 * r)
             continue
         text[32] = 0x3A
         digits, left = 0, items[r]
@@ -228,8 +230,8 @@ def _write_items(data: Any, offsets: Any, items: Any, seed_a: Any, seed_b: Any, 
             text[32 + digits - k] = 0x30 + left % 10
             left //= 10
         size = 33 + digits
-        _put_hex(hash_span(text, 0, size, seed_a), out, 32 * r)
-        _put_hex(hash_span(text, 0, size, seed_b), out, 32 * r + 16)
+        _put_hex(hash_span(text, _ZERO, size, seed_a), out, 32 * r)
+        _put_hex(hash_span(text, _ZERO, size, seed_b), out, 32 * r + 16)
 
 
 # -- kernels: folding hashes (schema/digest.py says what for) ---------------------------------------------------------

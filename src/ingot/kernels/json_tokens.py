@@ -22,8 +22,9 @@ ESCAPED, KEY_ESCAPED = 1, 2
 OK, EMPTY, INVALID, UTF8, SURROGATE, NUL, DUPLICATE, NON_FINITE, DEEP, TRAILING = range(10)
 
 # words as little-endian integers: a bytes constant in a kernel costs more than the comparison
-_TRUE, _FALSE, _NULL = 0x65757274, 0x65736C6166, 0x6C6C756E
-_NAN, _INFINITY = 0x4E614E, 0x7974696E69666E49
+_TRUE, _FALSE, _NULL = np.int64(0x65757274), np.int64(0x65736C6166), np.int64(0x6C6C756E)
+_NAN, _INFINITY = np.int64(0x4E614E), np.int64(0x7974696E69666E49)
+_3, _4, _5, _8 = np.int64(3), np.int64(4), np.int64(5), np.int64(8)  # numba compiles anew for every literal argument
 _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _QUOTES, _SLASHES, _SPACES = np.uint64(0x2222222222222222), np.uint64(0x5C5C5C5C5C5C5C5C), np.uint64(0x2020202020202020)
 
@@ -59,13 +60,13 @@ def pass_scalar(data: Any, i: Any, hi: int) -> Any:
     if c == 0x2D or 0x30 <= c <= 0x39:
         return _number(data, i, hi), NUMBER, 0
     if c == 0x74:
-        return _literal(data, i, hi, _TRUE, 4), TRUE, 0
+        return _literal(data, i, hi, _TRUE, _4), TRUE, 0
     if c == 0x66:
-        return _literal(data, i, hi, _FALSE, 5), FALSE, 0
+        return _literal(data, i, hi, _FALSE, _5), FALSE, 0
     if c == 0x6E:
-        return _literal(data, i, hi, _NULL, 4), NULL, 0
-    if (c == 0x4E and _literal(data, i, hi, _NAN, 3)[0] == OK) or (
-        c == 0x49 and _literal(data, i, hi, _INFINITY, 8)[0] == OK
+        return _literal(data, i, hi, _NULL, _4), NULL, 0
+    if (c == 0x4E and _literal(data, i, hi, _NAN, _3)[0] == OK) or (
+        c == 0x49 and _literal(data, i, hi, _INFINITY, _8)[0] == OK
     ):
         return (NON_FINITE, i), NULL, 0
     return (INVALID, i), NULL, 0
@@ -86,7 +87,7 @@ def _number(data: Any, i: Any, hi: int) -> Any:
     first = i
     if data[i] == 0x2D:
         i += 1
-        if i < hi and data[i] == 0x49 and _literal(data, i, hi, _INFINITY, 8)[0] == OK:
+        if i < hi and data[i] == 0x49 and _literal(data, i, hi, _INFINITY, _8)[0] == OK:
             return NON_FINITE, first
     if i < hi and data[i] == 0x30:
         i += 1

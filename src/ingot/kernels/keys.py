@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numba import njit
 
 from ingot.kernels import unicode
+from ingot.kernels.buffers import load64, store64
 from ingot.kernels.hashing import SEED_A, SEED_B, hash_span
 from ingot.kernels.text import Offsets, views
 from ingot.kernels.unicode import Bytes, decode, space_at
@@ -27,11 +28,15 @@ from ingot.kernels.unicode import Bytes, decode, space_at
 Keys = npt.NDArray[np.uint64]  # shape (n, 2): hi, lo
 Fold = Literal["exact", "loose"]
 _A, _B = np.uint64(SEED_A), np.uint64(SEED_B)
-_U0, _U1 = np.uint64(0), np.uint64(1)
+_U0, _U1, _ZERO = np.uint64(0), np.uint64(1), np.int64(0)
 _KINDS = np.zeros(256, np.uint8)  # 1 = blank, 2 = line break, 3 = first byte of a blank beyond ASCII, perhaps
 _KINDS[[9, 11, 12, 32]], _KINDS[[10, 13]], _KINDS[[0xC2, 0xE1, 0xE2, 0xE3]] = 1, 2, 3
 _SMALL = np.arange(256, dtype=np.uint8)
 _SMALL[65:91] += 32
+_ONES, _TOPS, _LOW7 = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
+_U7, _U8, _U9, _LINES = np.uint64(7), np.uint64(8), np.uint64(9), np.uint64(0x0A0A0A0A0A0A0A0A)
+_TO_33, _TO_32 = _ONES * np.uint64(95), _ONES * np.uint64(96)  # plus a byte below 128: its top bit says at least 33, 32
+_TO_A, _TO_BEYOND_Z = _ONES * np.uint64(63), _ONES * np.uint64(37)
 _START, _WORD, _GAP, _BREAK = 0, 1, 2, 3  # what `fold_exact` wrote last: nothing, text, one space, a line break
 
 
@@ -73,8 +78,8 @@ def _text_keys(data: Bytes, offsets: Offsets, lower: Any, loose: bool, seed_a: A
     for s in range(n):
         text = data[offsets[s] : offsets[s + 1]]
         size = fold_loose(text, lower, scratch) if loose else fold_exact(text, scratch)
-        out[s, 0] = hash_span(scratch, 0, size, seed_a)
-        out[s, 1] = hash_span(scratch, 0, size, seed_b)
+        out[s, 0] = hash_span(scratch, _ZERO, size, seed_a)
+        out[s, 1] = hash_span(scratch, _ZERO, size, seed_b)
     return out
 
 
@@ -89,16 +94,47 @@ def _span_keys(data: Bytes, offsets: Any, seed_a: Any, seed_b: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def _equal_to(word: Any, bytes8: Any) -> Any:
+    """The top bit of each byte of `word` that equals the byte of `bytes8`."""
+    other = word ^ bytes8
+    return ~(((other & _LOW7) + _LOW7) | other) & _TOPS
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
+def _simple(word: Any, after: Any) -> Any:
+    """Whether eight bytes are ASCII without control characters but LF, and no white space meets white space.
+
+    after: the eight bytes from one further on.
+    """
+    blank = ~((word & _LOW7) + _TO_33) & ~((after & _LOW7) + _TO_33)
+    odd = ~((word & _LOW7) + _TO_32) & ~_equal_to(word, _LINES)
+    return (blank | odd | word | (after & ~_LOW7)) & _TOPS == _U0
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,untyped-decorator,unused-ignore]
 def fold_exact(text: Bytes, out: Bytes) -> Any:
     """Write the exact folding of a text to out; returns its length, never more than the input's.
 
-    Unsigned indices all through: signed ones cost a wrap-around check per access, a third of the speed.
+    Unsigned indices all through: signed ones cost a wrap-around check per access, a third of the speed. Eight bytes
+    that
+    nothing is to be done about are passed at once, so the loop below sees little but white space beside white space.
     """
     i, end, o = _U0, np.uint64(text.shape[0]), _U0
     line = _U0  # where the current output line begins
     state = _START
     while i < end:
         c = text[i]
+        if i + _U9 <= end and (state == _WORD or c > 32):
+            word = load64(text, i)
+            if _simple(word, load64(text, i + _U1)):
+                store64(out, o, word)
+                i += _U8
+                o += _U8
+                last = text[i - _U1]
+                state = _GAP if last == 32 else _BREAK if last == 10 else _WORD
+                if last == 10:
+                    line = o
+                continue
         kind = _KINDS[c]
         width = _U1
         if kind == 3:  # may begin white space beyond ASCII
@@ -139,6 +175,18 @@ def fold_loose(text: Bytes, lower: Any, out: Bytes) -> Any:
     gap = _U0
     while i < end:
         c = text[i]
+        if i + _U9 <= end and (c > 32 or (gap == _U0 and o > _U0)):
+            word = load64(text, i)
+            if _simple(word, load64(text, i + _U1)):
+                out[o] = 32
+                o += gap
+                capital = (word + _TO_A) & ~(word + _TO_BEYOND_Z) & _TOPS
+                line_end = _equal_to(word, _LINES)
+                store64(out, o, word + (capital >> np.uint64(2)) + (line_end >> _U7) * np.uint64(32 - 10))
+                i += _U8
+                gap = np.uint64(text[i - _U1] <= 32)
+                o += _U8 - gap
+                continue
         kind = _KINDS[c]
         if kind == 0 and c < 0x80:
             out[o] = 32

@@ -21,6 +21,8 @@ PAD, TEMPLATE, SYSTEM, USER, ASSISTANT, THINKING, TOOL_CALL, TOOL_OUTPUT, END_OF
 CLASS_NAMES = ("pad", "template", "system", "user", "assistant", "thinking", "tool_call", "tool_output", "end_of_turn")
 OWNED = 0x80
 _CLASS = 0x7F
+# not plain integers: numba would compile `_put` once more for each of them
+_SYSTEM, _ASSISTANT, _THINKING, _TOOL_CALL = (np.int64(kind) for kind in (SYSTEM, ASSISTANT, THINKING, TOOL_CALL))
 _ALL, _ONES, _OWNS = np.uint64(2**64 - 1), np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 OK, MISMATCH, CONTROL = 0, 1, 2  # status of a document after `locate` and `classify`
@@ -52,16 +54,16 @@ def _assistant(out: Bytes, classes: Bytes, at: int, m: int, pool: Any, text: Byt
     _, content, content_at, reasoning, reasoning_at, calls_at, names, names_at, arguments, arguments_at = pool
     if reasoning_at[m + 1] > reasoning_at[m]:
         at = _put(out, classes, at, text, text_at[_THINK], text_at[_THINK + 1], THINKING | OWNED)
-        at = _put(out, classes, at, reasoning, reasoning_at[m], reasoning_at[m + 1], THINKING)
+        at = _put(out, classes, at, reasoning, reasoning_at[m], reasoning_at[m + 1], _THINKING)
         at = _put(out, classes, at, text, text_at[_THOUGHT], text_at[_THOUGHT + 1], THINKING | OWNED)
-    at = _put(out, classes, at, content, content_at[m], content_at[m + 1], ASSISTANT)
+    at = _put(out, classes, at, content, content_at[m], content_at[m + 1], _ASSISTANT)
     for call in range(calls_at[m], calls_at[m + 1]):
         if call > calls_at[m] or content_at[m + 1] > content_at[m]:
             at = _put(out, classes, at, text, text_at[_NEWLINE], text_at[_NEWLINE + 1], TOOL_CALL | OWNED)
         at = _put(out, classes, at, text, text_at[_CALL], text_at[_CALL + 1], TOOL_CALL | OWNED)
-        at = _put(out, classes, at, names, names_at[call], names_at[call + 1], TOOL_CALL)
+        at = _put(out, classes, at, names, names_at[call], names_at[call + 1], _TOOL_CALL)
         at = _put(out, classes, at, text, text_at[_ARGUMENTS], text_at[_ARGUMENTS + 1], TOOL_CALL | OWNED)
-        at = _put(out, classes, at, arguments, arguments_at[call], arguments_at[call + 1], TOOL_CALL)
+        at = _put(out, classes, at, arguments, arguments_at[call], arguments_at[call + 1], _TOOL_CALL)
         at = _put(out, classes, at, text, text_at[_CALLED], text_at[_CALLED + 1], TOOL_CALL | OWNED)
     return at
 
@@ -70,7 +72,7 @@ def _assistant(out: Bytes, classes: Bytes, at: int, m: int, pool: Any, text: Byt
 def _tools(out: Bytes, classes: Bytes, at: int, row: int, tools: Any, text: Bytes, text_at: Longs) -> int:
     """The tools paragraph of the system turn."""
     at = _put(out, classes, at, text, text_at[_TOOLS], text_at[_TOOLS + 1], SYSTEM | OWNED)
-    at = _put(out, classes, at, tools[0], tools[1][row], tools[1][row + 1], SYSTEM)
+    at = _put(out, classes, at, tools[0], tools[1][row], tools[1][row + 1], _SYSTEM)
     return _put(out, classes, at, text, text_at[_TOOLED], text_at[_TOOLED + 1], SYSTEM | OWNED)
 
 
@@ -104,7 +106,7 @@ def _document(
             at = _assistant(out, classes, at, m, pool, text, text_at)
             end = END_OF_TURN
         else:
-            at = _put(out, classes, at, content, content_at[m], content_at[m + 1], _ROLE_CLASS[role])
+            at = _put(out, classes, at, content, content_at[m], content_at[m + 1], np.int64(_ROLE_CLASS[role]))
             end = TEMPLATE
         if has_tools and i == first:
             if content_at[m + 1] > content_at[m]:

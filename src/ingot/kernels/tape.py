@@ -117,7 +117,7 @@ def _scan_rows(
     open_nodes = np.empty(max_depth + 1, np.int64)
     few_starts, few_ends = np.empty(_FEW, np.int64), np.empty(_FEW, np.int64)
     n = len(offsets) - 1
-    used = 0
+    used = np.int64(0)  # not 0: the scanner would be compiled once more for that literal
     for r in range(n):
         lo, hi = offsets[r], offsets[r + 1]
         code, at, after = EMPTY, lo, used
@@ -218,14 +218,12 @@ def _duplicate(
         return -1
     if count <= _FEW and not escaped:
         return _nth(node, _repeated(data, few_starts, few_ends, count), skip)
-    starts, ends, size, at, member = np.empty(count, np.int64), np.empty(count, np.int64), 0, 0, node + 1
+    starts, ends, size, at, member = np.empty(count, np.int64), np.empty(count, np.int64), 0, np.int64(0), node + 1
     for k in range(count):
         starts[k], ends[k] = key_start[member] + 1, key_end[member] - 1
         size += ends[k] - starts[k]
         member = skip[member]
-    if not escaped:
-        return _nth(node, _repeated_hashed(data, starts, ends), skip)
-    plain = np.empty(size, np.uint8)
+    plain = np.empty(size, np.uint8)  # of unescaped keys too: rare, and so the hash is compiled for one kind of array
     for k in range(count):
         stop = unescape(data, starts[k], ends[k], plain, at)
         starts[k], ends[k], at = at, stop, stop

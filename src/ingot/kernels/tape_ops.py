@@ -170,7 +170,7 @@ def _is_key(data: Any, lo: int, hi: int, escaped: Any, target: Any) -> bool:
         if unescaped_size(data, lo, hi) != len(target):
             return False
         plain = np.empty(len(target), np.uint8)
-        unescape(data, lo, hi, plain, 0)
+        unescape(data, lo, hi, plain, np.int64(0))
         for k in range(len(target)):
             if plain[k] != target[k]:
                 return False

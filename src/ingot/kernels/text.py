@@ -119,7 +119,7 @@ def filter_characters(data: Bytes, offsets: Offsets, table: Bytes) -> Any:
     for s in range(n):
         i: Any = np.uint64(offsets[s])
         end = np.uint64(offsets[s + 1])
-        before: Any = 0  # flags of the last character kept
+        before: Any = np.int64(0)  # flags of the last character kept
         did: Any = 0
         while i < end:
             c = data[i]
@@ -144,7 +144,7 @@ def filter_characters(data: Bytes, offsets: Offsets, table: Bytes) -> Any:
                 did |= NEWLINES
                 out[o] = 10
                 o += _U1
-                before = 0
+                before = np.int64(0)
             elif kind & CONTROL:
                 did |= CONTROLS
             elif kind & DROP or (kind & JOINER and not _joins(data, i + width, end, point, before, table)):

@@ -1,8 +1,10 @@
 """One record of delimited text into its fields: RFC 4180, as the splitter of `sources` cuts records.
 
-A quote opens a field only at its very beginning; `""` inside quotes is one quote; text behind the closing quote belongs to
+A quote opens a field only at its very beginning; `""` inside quotes is one quote; text behind the closing quote
+belongs to
 the field. A field may be of any length (the standard library's reader stops at 131,072 characters).
-Cost: 1.2 s for one cell of 20 MB with 4 million quotes in it (measured once, one core); a record without quotes is one `str.split`.
+Cost: 1.2 s for one cell of 20 MB with 4 million quotes in it (measured once, one core); a record without quotes is one
+`str.split`.
 """
 
 from __future__ import annotations

@@ -156,7 +156,12 @@ class FieldMap(_Strict):
             judged = self.label is not None and (
                 self.messages is not None or (self.prompt is not None and self.response is not None)
             )
-            return None if pair or judged else "preference needs `chosen` and `rejected`, `first`, `second` and `winner`, or `response` and `label`"
+            return (
+                None
+                if pair or judged
+                else "preference needs `chosen` and `rejected`, `first`, `second` and `winner`, "
+                "or `response` and `label`"
+            )
         whole = self.messages is not None or self.prompt is not None
         if not whole:
             return "rlvr needs `prompt` or `messages`"

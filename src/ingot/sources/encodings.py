@@ -1,6 +1,7 @@
 """Text encodings: Unicode marks, and the guess between UTF-8, Shift-JIS, Windows-1252 and Mac Roman.
 
-UTF-8 is proven by decoding, or by more whole multi-byte characters than bytes that fit nowhere: then the file is UTF-8 with
+UTF-8 is proven by decoding, or by more whole multi-byte characters than bytes that fit nowhere: then the file is UTF-8
+with
 a few damaged rows. Of the others, Shift-JIS is taken when the bytes decode strictly and are mostly kana and
 kanji; Windows-1252 and Mac Roman differ in what each high byte means, so the one whose letters and punctuation stand
 where such characters stand wins ("don’t", not "donÕt"). Every guess is recorded in the batch and can be overruled.

@@ -124,7 +124,9 @@ def _matches(full: str, pattern: str) -> list[str]:
 
 
 def _relative(path: str, anchor: str) -> str:
-    return Path(os.path.relpath(path, anchor)).as_posix()
+    """The name in rows; bytes of a file name that are not UTF-8 become backslash escapes."""
+    name = Path(os.path.relpath(path, anchor)).as_posix()
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _walk(folder: str, pattern: str) -> list[str]:

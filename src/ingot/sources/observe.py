@@ -148,7 +148,9 @@ def _key(ref: FileRef) -> str:
 def _look(
     ref: FileRef, known: Mapping[str, Json], before: Sequence[Json] | None, chain: Sequence[Json] | None
 ) -> _Hashed:
-    """As `_hash`; a file that cannot be read is refused, unless its rows are in the lake already: they must not vanish."""
+    """As `_hash`; a file that cannot be read is refused, unless its rows are in the lake already: they must not
+    vanish.
+    """
     try:
         return _hash(ref, known, chain)
     except SourceError as error:

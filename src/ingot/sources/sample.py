@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """rows: bronze rows; whole: they are all that the file has; sniffed: its container and encoding; note: what was guessed."""
+    """rows: bronze rows; whole: they are all that the file has; sniffed: its container and encoding; note: what
+    was guessed.
+    """
 
     rows: pa.Table
     whole: bool
@@ -33,8 +35,9 @@ def sample_file(path: Path, n: int = 200, **options: Any) -> Sample:
     """The first `n` rows of a local file; options as those of a source (container, rows, ...)."""
     declared = {name: options.get(name) for name in ("container", "rows", "encoding", "delimiter", "header")}
     params = {
-        "file": str(path.absolute()), "uri": path.name, "source": "sample", "license": "LicenseRef-unknown", "origin": None,
-        "source_meta": None, "offset": 0, "first_line": 1, "size": path.stat().st_size, "sha256": None, **declared,
+        "file": str(path.absolute()), "uri": path.name, "source": "sample", "license": "LicenseRef-unknown",
+        "origin": None, "source_meta": None,
+        "offset": 0, "first_line": 1, "size": path.stat().st_size, "sha256": None, **declared,
     }  # fmt: skip
     reading = Reading(params)
     pieces: list[tuple[Rows, str | None]] = []

@@ -232,7 +232,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        exec(compile(self.sources[module.__name__], f"<captured {module.__name__}>", "exec"), module.__dict__)  # noqa: S102
+        code = compile(self.sources[module.__name__], f"<captured {module.__name__}>", "exec")
+        exec(code, module.__dict__)  # noqa: S102 - the user's own module
 
 
 def step(function: Function) -> Function:

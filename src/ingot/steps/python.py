@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from ingot.core.step import Outcome, StepConfig, StepContext
 from ingot.errors import StepError
@@ -32,7 +33,9 @@ class PythonConfig(StepConfig):
 
     function: str = Field(description='The function as "module:name"; module.py lies beside the pipeline.')
     args: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments, part of the fingerprint.")
-    digest: str = Field(default="", description="Identity of the function's source; filled in by ingot.")
+    digest: SkipJsonSchema[str] = Field(
+        default="", description="Identity of the function's source; filled in by ingot."
+    )
 
 
 class Python:
@@ -56,8 +59,8 @@ class Python:
         """Call the function and account for every row."""
         function = _restored(ctx.asset(self.config.digest))
         where = f"{ctx.node}, step python"
-        asked = Asked(step=self.name, reason="python_filter", shown=self.config.function, where=where, regime=ctx.regime,
-                      evidence={"function": self.config.function})  # fmt: skip
+        asked = Asked(step=self.name, reason="python_filter", shown=self.config.function, where=where,
+                      regime=ctx.regime, evidence={"function": self.config.function})  # fmt: skip
         try:
             answer = function(table, **self.config.args)
         except Exception as error:

@@ -1,7 +1,8 @@
 r"""The converter of a declared field map: any other shape, said in a few lines of configuration.
 
 A place is a path ("a.b", "turns.0.text", dots in keys as "a\\.b"), a list of paths whose texts are joined, or
-{json: field, path: inner} for JSON held in a string. A slot (prompt, response, chosen, rejected, first, second) holds a text, messages
+{json: field, path: inner} for JSON held in a string. A slot (prompt, response, chosen, rejected, first, second) holds
+a text, messages
 as OpenAI writes them, or, with {field, role, content, roles}, messages as this source writes them.
 """
 
@@ -193,7 +194,9 @@ def _pair(batch: Batch, fields: FieldMap, consumed: Consumed) -> tuple[Turns, Tu
 
 
 def _winner(batch: Batch, place: WinnerPlace, consumed: Consumed) -> Mask:
-    """Where the first answer won; a verdict for neither is a fault. Numbers count by value: 1 and 1.0 are one verdict."""
+    """Where the first answer won; a verdict for neither is a fault. Numbers count by value: 1 and 1.0 are one
+    verdict.
+    """
     found = read(batch, place.field, consumed)
     require(batch, found, "winner", place.field)
     kinds, texts = found.kinds(), pc.fill_null(found.scalar(), "")

@@ -244,7 +244,9 @@ def _any_form(found: Cursor, owner: Ints, fault: Fault, path: str) -> list[Calls
 
 
 def _lossless(found: Cursor, structured: Mask) -> Mask:
-    """Where our columns hold all there was; elsewhere the member also stays in meta, verbatim."""
+    """Where our columns hold all there was (always, if names map to arguments); elsewhere meta has the member as
+    well.
+    """
     values, source = calls.flatten(found)
     whole: Mask = structured.copy()
     extra = leftover(values, {"id": True, "type": True, "name": True, "arguments": True, "function": True})
@@ -252,4 +254,6 @@ def _lossless(found: Cursor, structured: Mask) -> Mask:
     for column in (extra, inner):
         if column is not None:
             whole[source[np.array(column.is_valid())]] = False
+    named = (found.member("name").kinds() == STRING) | (found.member("function").kinds() == OBJECT)
+    whole |= structured & (found.kinds() == OBJECT) & ~named
     return whole

@@ -76,7 +76,9 @@ def joined(lists: Cursor, fault: calls.Fault, path: str) -> Joined:
 
 
 def unread(parts: str) -> str | None:
-    """The type of the first part (of a list as JSON text) that is not in content, reasoning or tool_calls; None if all are."""
+    """The type of the first part (of a list as JSON text) that is not in content, reasoning or tool_calls; None if
+    all are.
+    """
     for part in json.loads(parts):
         if isinstance(part, dict):
             kind = part.get("type")

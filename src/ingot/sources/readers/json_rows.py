@@ -244,5 +244,5 @@ class _Splitter:
             what = "after the array" if self.entered else "where an array should begin"
             return "trailing_data", f"text {what}"
         if self.mode == _LOST:
-            return "invalid_json", "not closed properly, and no next element was found"
+            return "truncated_file", "the file ends inside this element: it is not closed, and no next one was found"
         return "truncated_file", "the file ends inside this element"
