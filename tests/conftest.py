@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ingot", deadline=None)  # the first call of a kernel may compile it
+settings.load_profile("ingot")
 
 ROOT = Path(__file__).resolve().parent.parent
 

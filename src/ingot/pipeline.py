@@ -10,7 +10,8 @@ p.run("lake")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from ingot.core.plugins import Step, config_class, load, step_class
 from ingot.core.silver import FilterNode, MapNode
 from ingot.core.step import GlobalStep, RowStep
 from ingot.core.yamlfile import Document, read_yaml
-from ingot.errors import ConfigError
+from ingot.errors import ConfigError, IngotError
 from ingot.schema.records import REGIMES
 from ingot.store.lake import Lake
 
@@ -97,8 +98,9 @@ class Pipeline:
         """Add gold.tokens and one gold node per split: options tokenizer, template, train_on, max_length, overflow."""
         path = ("gold",)
         config = self._check(load("ingot.gold.node:GoldConfig"), options, path)
-        nodes = load("ingot.gold.node:gold_nodes")(config, silver=inputs.node, regime=self.regime, base=self.base,
-                                                   splits=self._splits())  # fmt: skip
+        make = load("ingot.gold.node:gold_nodes")
+        with self._placed(path):
+            nodes = make(config, silver=inputs.node, regime=self.regime, base=self.base, splits=self._splits())
         return [self._add(node, path) for node in nodes]
 
     def gate(self, name: str, options: Any = None, *, node: str | None = None) -> None:
@@ -152,8 +154,20 @@ class Pipeline:
             options = {"function": f"{spec.function.__module__}:{spec.function.__name__}", **options}
         config = self._check(model, options, (*path, spec.name))
         if hasattr(kind, "bind"):
-            return kind.bind(config, self.base, spec.function), path
+            with self._placed((*path, spec.name)):
+                return kind.bind(config, self.base, spec.function), path
         return kind(config), path
+
+    @contextmanager
+    def _placed(self, path: tuple[str | int, ...]) -> Iterator[None]:
+        """Give an error that knows only a key ("gold.tokenizer"), or no place at all, its file:line:column."""
+        try:
+            yield
+        except IngotError as error:
+            key = tuple((error.where or "").split("."))
+            if self._document.places:
+                error.where = self._document.where(key if key[:1] == path[:1] else path)
+            raise
 
     def _check(self, model: type[BaseModel], options: Any, path: tuple[str | int, ...]) -> Any:
         try:
