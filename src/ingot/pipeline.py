@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,6 +127,10 @@ class Pipeline:
             if any(node.startswith("bronze.") for node in inputs):
                 raise ConfigError("E113", f"{name} begins with the global step {head.name}, but reads bronze rows",
                                   next="put a row-local node before it")  # fmt: skip
+            for before in inputs:
+                reader = self._nodes[before]
+                if isinstance(reader, MapNode | FilterNode) and not getattr(head, "assets", None):
+                    self._nodes[before] = replace(reader, keys_for=(*reader.keys_for, (name, head)))
             return self._add(FilterNode(name=name, inputs=tuple(inputs), regime=self.regime, step=head, steps=rows))
         sources = {node: self._nodes[node] for node in inputs if node.startswith("bronze.")}
         formats = {

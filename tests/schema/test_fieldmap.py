@@ -1,4 +1,4 @@
-"""Field maps: any shape, said in the configuration; and the strictness of that configuration."""
+"""Field maps (schema/mapping, convert/fieldmap): any shape, said in the configuration; and how strict that is."""
 
 from __future__ import annotations
 

@@ -80,15 +80,18 @@ def emit(rows: Iterable[Mapping[str, Any]], output: str) -> None:
         click.echo(json.dumps(row, ensure_ascii=False, default=str))
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-    """Print a plain table on stdout; columns in `right` are aligned to the right."""
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = (), whole: Iterable[int] = ()
+) -> None:
+    """Print a plain table on stdout; columns in `right` are aligned to the right, those in `whole` never broken."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     shown, numbers = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False), set(right)
+    unbroken = numbers | set(whole)
     for i, title in enumerate(titles):
-        shown.add_column(title, justify="right" if i in numbers else "left", overflow="fold", no_wrap=i in numbers)
+        shown.add_column(title, justify="right" if i in numbers else "left", overflow="fold", no_wrap=i in unbroken)
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console().print(shown)

@@ -162,6 +162,7 @@ def rejects(
             [f"{row['uri']}:{row['line']}", row["step"], row["reason"], short(_evidence(row["evidence"]), 90)]
             for row in first
         ],
+        whole=(0,),
     )
     if len(first) < len(listed):
         click.echo(f"{number(len(listed) - len(first))} more; see them with: ingot rejects -o jsonl")

@@ -271,8 +271,10 @@ def _print(life: Life) -> None:
     click.echo(f"record {life.record_id}")
     for row in life.arrivals:
         size = len(row["raw"].encode("utf-8", "replace"))
-        click.echo(f"  {row['node']:<18} arrived at {row['uri']}:{row['line']} (byte {row['byte']}, {size:,} bytes), "
-                   f"{row['license']}, {row['origin']}, batch {row['batch'][:12]}")  # fmt: skip
+        place = f"byte {row['byte']}, {size:,} bytes" if row["byte"] is not None else f"{size:,} bytes"
+        facts = [fact for fact in (row["license"], row["origin"]) if fact]
+        click.echo(f"  {row['node']:<18} arrived at {row['uri']}:{row['line']} ({place}), {', '.join(facts)}, "
+                   f"batch {row['batch'][:12]}")  # fmt: skip
         click.echo(f"  {'':<18} {short(row['raw'], 110)}")
         if row["problem"]:
             click.echo(f"  {'':<18} problem: {row['problem']} {row['detail'] or ''}")

@@ -15,16 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingot.core.fingerprint import fingerprint
+from ingot.core.node import folder
 from ingot.core.plugins import make_step
 from ingot.core.step import GlobalStep, Outcome, RowStep, StepContext
-from ingot.core.task import Json, Task
+from ingot.core.task import Json, Task, commit
 from ingot.errors import StepError
-from ingot.schema.digest import content_sums, schema_text
-from ingot.schema.records import REJECTS
+from ingot.schema.digest import content_sums, schema_text, subtract_sums
+from ingot.schema.records import REJECTS, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from ingot.store.lake import Lake
 
+OPS_VERSION = 1  # of core.ops: what their results say and how files are written
+VERSIONS = {"schema": SCHEMA_VERSION, "ops": OPS_VERSION}
 COUNTED = ("source", "license", "split")
 
 
@@ -39,7 +42,10 @@ def map_part(lake: Lake, task: Task) -> Json:
 
 
 def apply_part(lake: Lake, task: Task) -> Json:
-    """One part minus what a global step removed, then its row-local steps. params: also step, removals, merged."""
+    """One part minus what a global step removed, then its row-local steps. params: also step, removals, merged, digest.
+
+    Without further steps the digest of what is left is the input's less that of the removed rows.
+    """
     table = lake.read_parquet(task.params["input"])
     gone = _removed(lake, task.params["removals"])
     kept_mask = np.ones(len(table), bool)
@@ -48,11 +54,17 @@ def apply_part(lake: Lake, task: Task) -> Json:
     rejects = reject_table(removed, task.params["step"]["name"], gone["reason"], gone["evidence"])
     kept = table.filter(pa.array(kept_mask))
     entry = count(task.params["step"]["name"], table, Outcome(kept=kept, rejects=rejects), merged=task.params["merged"])
-    return finish(lake, task, kept, [rejects], [entry])
+    left = None if task.params["steps"] else subtract_sums(task.params["digest"], content_sums(removed))
+    return finish(lake, task, kept, [rejects], [entry], left)
 
 
-def finish(lake: Lake, task: Task, table: pa.Table, rejects: list[pa.Table], funnel: list[Json]) -> Json:
-    """Run the row-local steps of a task, write the part and its rejects, and say what happened."""
+def finish(lake: Lake, task: Task, table: pa.Table, rejects: list[pa.Table], funnel: list[Json],
+           digest: Json | None = None) -> Json:  # fmt: skip
+    """Run the row-local steps of a task, write the part and its rejects, and say what happened.
+
+    digest: that of the table, when it is known. What a following global step wants of each part (params: keys_for) is
+    computed while the part is in memory, and committed as the task that would read it again.
+    """
     ctx = context(lake, task)
     for body in task.params["steps"]:
         step = make_step(body)
@@ -68,11 +80,16 @@ def finish(lake: Lake, task: Task, table: pa.Table, rejects: list[pa.Table], fun
     )
     if len(out):
         lake.write_parquet(task.path("-rejects.parquet"), out)
+    digest = content_sums(table) if digest is None else digest
+    for follows in task.params.get("keys_for", ()):
+        part = (task.path(".parquet"), digest, task.label)
+        keys = keys_task(follows["node"], follows["step"], task.params["regime"], part)
+        commit(lake, keys, write_keys(lake, keys, table))
     return {
         "path": task.path(".parquet"),
         "rows": len(table),
         "bytes": size,
-        "digest": content_sums(table),
+        "digest": digest,
         "schema": schema_text(table.schema),
         "rejects": task.path("-rejects.parquet") if len(out) else None,
         "funnel": funnel,
@@ -137,9 +154,21 @@ def global_step(body: Json) -> GlobalStep:
     return step
 
 
+def keys_task(node: str, step: Json, regime: str, part: tuple[str, Json, str]) -> Task:
+    """The task that computes the keys of a part (path, digest, label) for the global step of a node."""
+    path, digest, shown = part
+    key = fingerprint({"op": "keys", "input": digest, "step": step, "regime": regime, **VERSIONS})
+    return Task(key=key, op="ingot.core.ops:keys_part", node=node, place=f"cache/{folder(node)}",
+                label=f"keys of {shown}", params={"input": path, "step": step, "regime": regime})  # fmt: skip
+
+
 def keys_part(lake: Lake, task: Task) -> Json:
     """Keys of one part, sorted by key, so that a bucket is a slice of the file. params: input, step, regime."""
-    table = lake.read_parquet(task.params["input"])
+    return write_keys(lake, task, lake.read_parquet(task.params["input"]))
+
+
+def write_keys(lake: Lake, task: Task, table: pa.Table) -> Json:
+    """Write the keys of a table that is in memory."""
     keys = global_step(task.params["step"]).keys(table, context(lake, task))
     keys = keys.append_column("row", pa.array(np.arange(len(table))))
     order = np.argsort(keys.column("key_hi").to_numpy(), kind="stable")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ingot.core.fingerprint import fingerprint
 from ingot.core.node import Draft, Part, Rounds, Snapshot, folder
-from ingot.core.ops import merge_counts
+from ingot.core.ops import VERSIONS, keys_task, merge_counts
 from ingot.core.plugins import describe_step, step_class
 from ingot.core.task import Json, Task
 from ingot.errors import ConfigError
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 BUCKET_ROWS = 1 << 20  # rows of one bucket of a global step: about 100 MB of keys
 DETECT = "ingot.steps.detect:detect_part"
 DETECT_VERSION = 2
-OPS_VERSION = 1  # of core.ops: what their results say and how files are written
-VERSIONS = {"schema": SCHEMA_VERSION, "ops": OPS_VERSION}
 DECLARE = "declare it: format: NAME (docs/formats.md), or a field map such as {prompt: question, response: answer}"
 
 
@@ -42,6 +40,7 @@ class MapNode:
     regime: str
     steps: tuple[RowStep, ...]
     formats: Mapping[str, Any] = field(default_factory=dict)
+    keys_for: tuple[tuple[str, GlobalStep], ...] = ()  # nodes that read this one, and the global step they begin with
     changes: tuple[Mapping[str, str], ...] = ()
 
     @property
@@ -71,7 +70,7 @@ class MapNode:
                 Task(
                     key=fingerprint(body), op="ingot.core.ops:map_part", node=self.name,
                     place=f"{folder(self.name)}/parts", label=label(name, part),
-                    params={"input": part.path, "steps": mine, "regime": self.regime},
+                    params={"input": part.path, "steps": mine, "regime": self.regime, **followed(self)},
                 )
             )  # fmt: skip
         results = yield tasks
@@ -128,6 +127,7 @@ class FilterNode:
     regime: str
     step: GlobalStep
     steps: tuple[RowStep, ...] = ()
+    keys_for: tuple[tuple[str, GlobalStep], ...] = ()
     changes: tuple[Mapping[str, str], ...] = ()
 
     @property
@@ -177,10 +177,7 @@ class FilterNode:
     def _key_tasks(self, parts: list[Part]) -> Iterator[Task]:
         body = describe_step(self.step)
         for part in parts:
-            key = fingerprint({"op": "keys", "input": part.digest, "step": body, "regime": self.regime, **VERSIONS})
-            yield Task(key=key, op="ingot.core.ops:keys_part", node=self.name, place=f"cache/{folder(self.name)}",
-                       label=f"keys of {label('', part)}",
-                       params={"input": part.path, "step": body, "regime": self.regime})  # fmt: skip
+            yield keys_task(self.name, body, self.regime, (part.path, part.digest, label("", part)))
 
     def _decide_tasks(self, keys: list[Json]) -> Iterator[Task]:
         body, rows = describe_step(self.step), sum(result["rows"] for result in keys)
@@ -202,11 +199,17 @@ class FilterNode:
         })  # fmt: skip
         params = {
             "input": part.path, "step": body, "steps": steps, "regime": self.regime, "merged": True,
-            "removals": [[path, start, n] for path, start, n, _ in gone],
+            "removals": [[path, start, n] for path, start, n, _ in gone], "digest": part.digest, **followed(self),
         }  # fmt: skip
         op = "ingot.core.ops:apply_part" if gone else "ingot.core.ops:map_part"
         return Task(key=key, op=op, node=self.name, place=f"{folder(self.name)}/parts", label=label("", part),
                     params=params)  # fmt: skip
+
+
+def followed(node: MapNode | FilterNode) -> Json:
+    """What the global steps that read a node want computed with its parts; no part of what identifies its tasks."""
+    wanted = [{"node": name, "step": describe_step(step)} for name, step in node.keys_for]
+    return {"keys_for": wanted} if wanted else {}
 
 
 def conform_step(declared: Json) -> Json:

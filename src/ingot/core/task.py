@@ -57,7 +57,11 @@ def resolve(op: str) -> Callable[[Lake, Task], Json]:
 
 def execute(lake: Lake, task: Task) -> Json:
     """Run one task and commit its result; returns the result."""
-    result = resolve(task.op)(lake, task)
+    return commit(lake, task, resolve(task.op)(lake, task))
+
+
+def commit(lake: Lake, task: Task, result: Json) -> Json:
+    """Say that a task is done; its files are written."""
     lake.store.write(task.result, canonical_json(result))
     return result
 

@@ -61,6 +61,12 @@ def merge_sums(parts: Iterable[Sums]) -> Sums:
     return {"rows": rows, "sums": [f"{lane:016x}" for lane in lanes]}
 
 
+def subtract_sums(whole: Sums, gone: Sums) -> Sums:
+    """The sums of a table from which some rows were taken, without reading what is left."""
+    lanes = [(int(a, 16) - int(b, 16)) & _MASK for a, b in zip(whole["sums"], gone["sums"], strict=True)]
+    return {"rows": whole["rows"] - gone["rows"], "sums": [f"{lane:016x}" for lane in lanes]}
+
+
 def schema_text(schema: pa.Schema) -> str:
     """Names and logical types as canonical JSON; metadata, nullability, string width and dictionaries do not enter."""
     return json.dumps(_fields(schema), ensure_ascii=False, separators=(",", ":"))
