@@ -57,3 +57,18 @@ def test_many_buckets_give_what_one_gives(tmp_path: Path, rows: int, monkeypatch
     assert one.digests() == many.digests()
     decided = [path for path in many.lake.store.list("cache/silver/unique") if path.endswith(".json")]
     assert len(decided) > len([p for p in one.lake.store.list("cache/silver/unique") if p.endswith(".json")])
+
+
+def test_keys_computed_with_a_part_are_those_of_the_part_read_again(tmp_path: Path) -> None:
+    project = small(tmp_path)
+    report = {node.node: node for node in project.run().nodes}
+    parts = len(report["silver.clean"].snapshot.draft.parts)
+    assert report["silver.unique"].reused == parts, "the map tasks have written the keys"
+    lake = project.lake
+    kept = {path: lake.store.read(path) for path in lake.store.list("cache/silver/unique")}
+    for path in kept:
+        lake.store.delete(path)
+    again = {node.node: node for node in project.run().nodes}
+    assert again["silver.unique"].tasks == parts + 1
+    assert {path: lake.store.read(path) for path in lake.store.list("cache/silver/unique")} == kept
+    assert again["silver.unique"].snapshot == report["silver.unique"].snapshot

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from ingot.errors import GoldError
+from ingot.gold.node import Trained
 from ingot.gold.segments import CLASS_NAMES, PAD, TEMPLATE, TRAIN_ON, labels, trainable
 
 
@@ -48,3 +51,7 @@ def test_labels_keep_trained_tokens_in_place() -> None:
     out = labels(tokens, segments, trainable())
     assert out.dtype == np.int32
     assert out.tolist() == [-100, -100, -100, -100, 14, 15, 16, -100, 18]
+
+
+def test_the_configuration_offers_what_there_is_to_train_on() -> None:
+    assert set(get_args(Trained)) == set(TRAIN_ON)

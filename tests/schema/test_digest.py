@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.kernels.hashing import SEED_A, SEED_B
-from ingot.schema.digest import content_digest, content_sums, merge_sums, row_hashes, schema_text
+from ingot.schema.digest import content_digest, content_sums, merge_sums, row_hashes, schema_text, subtract_sums
 from ingot.schema.records import record_schema
 
 MASK = 2**64 - 1
@@ -275,3 +275,12 @@ def test_names_types_and_order_are_in_the_digest() -> None:
     assert len({content_digest(schema_text(schema), sums) for schema in schemas}) == len(schemas)
     assert schema_text(schemas[0]) == '[["a","string"],["b","string"]]'
     assert content_digest(schema_text(schemas[0]), {**sums, "rows": 2}) != content_digest(schema_text(schemas[0]), sums)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.text(max_size=5), max_size=12), st.integers(0, 12))
+def test_sums_of_some_rows_and_of_the_others_are_those_of_all(values: list[str], at: int) -> None:
+    whole = pa.table({"a": pa.array(values, pa.string())})
+    some, others = whole.slice(0, at), whole.slice(at)
+    assert subtract_sums(content_sums(whole), content_sums(some)) == content_sums(others)
+    assert merge_sums([content_sums(some), content_sums(others)]) == content_sums(whole)

@@ -11,6 +11,7 @@ import pytest
 
 import ingot
 from ingot.errors import ConfigError
+from ingot.schema import licenses
 from ingot.schema.licenses import ALIASES, check_license
 
 
@@ -50,3 +51,8 @@ def test_the_library_is_loaded_only_when_needed():
     code += "sys.exit('license_expression' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(ingot.__file__).parents[1])}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_what_is_known_without_the_library_is_what_the_library_says():
+    known = licenses._known()
+    assert {name: known.get(name) for name in licenses._COMMON} == licenses._COMMON

@@ -16,6 +16,7 @@ from tests.schema.bronze import conform, from_file, reasons, said, table
 from ingot.core.step import RowStep
 from ingot.schema.convert.registry import CONVERTERS
 from ingot.schema.detect import detect
+from ingot.schema.formats import FORMATS as OFFERED
 from ingot.schema.records import REJECTS, record_schema
 from ingot.steps.conform import Conform, ConformConfig
 
@@ -241,3 +242,7 @@ def test_real_gsm8k_answers(shared_data):
         json.loads(line)["answer"].rpartition("####")[2].strip() for line in file.read_text().split("\n") if line
     ]
     assert conform(from_file(file), "gsm8k", "rlvr").kept["answer"].to_pylist() == expected
+
+
+def test_every_format_that_is_offered_has_a_converter() -> None:
+    assert {regime: tuple(named) for regime, named in CONVERTERS.items()} == OFFERED
