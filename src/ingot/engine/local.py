@@ -56,7 +56,7 @@ class LocalEngine:
 
 @lru_cache(maxsize=1)
 def _processes(workers: int, path: tuple[str, ...]) -> Executor:
-    """Worker processes for the rest of this process's life: each costs seconds of imports. path: where they import from."""
+    """Worker processes, kept while this process lives: each costs seconds of imports. path: where they import from."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
